@@ -1,0 +1,290 @@
+"""Tables of the reference server, for SQLite and PostgreSQL alike.
+
+Times are unix milliseconds (`_ms`, BigInteger). What a device said is kept as the text it sent
+(`hb2`, `fw2`, `up` ...), because the text is what was signed and because any integer may come.
+Text that could hold U+0000 goes through `storable` first: PostgreSQL has no such character.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives a growing id only to INTEGER PRIMARY KEY; PostgreSQL wants 64 bits for a history.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+def storable(text: str) -> str:
+    """`text` with U+0000 replaced by U+FFFD."""
+    return text.replace("\x00", "\ufffd")
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join("'%s'" % value for value in values)
+    return CheckConstraint("%s IN (%s)" % (column, listed), name=column)
+
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("d1", String(64), primary_key=True),
+    Column("public_key", String(44), nullable=False),  # base64 of the raw 32 bytes
+    Column("reenrol_public_key", String(44)),  # the one new key that may register under this id
+    Column("d2", Text, nullable=False),
+    Column("d4", Text),
+    Column("d5", Text),
+    Column("m1", Text),
+    Column("state", String(16), nullable=False),
+    Column("server_seq", Integer, nullable=False),  # server key current at registration
+    Column("o1", String(64), nullable=False, server_default="default"),
+    Column("o2", Text),
+    Column("rto_s", Integer),  # overrides the server's own interval
+    Column("registered_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    Column("last_seen_ms", BigInteger, nullable=False),
+    Column("kid", String(8)),  # newest server key the device said it trusts; null: legacy
+    Column("heartbeat_ms", BigInteger),
+    *(Column("hb%d" % number, Text) for number in range(1, 8)),
+    Column("fw2", Text),
+    _one_of("state", "active", "revoked"),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("d1", String(64), nullable=False),
+    Column("nonce", String(64), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False, index=True),
+    PrimaryKeyConstraint("d1", "nonce"),
+)
+
+# One row (id 1). mark_ms is the highest server time ever stored; stop_token proves, together with
+# a file outside the database, that this database is the one of the last clean stop.
+fence = Table(
+    "fence",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("mark_ms", BigInteger, nullable=False),
+    Column("stop_token", String(64)),
+)
+
+whitelist = Table(
+    "whitelist",
+    metadata,
+    Column("d1", String(64), primary_key=True),
+    Column("public_key", String(44), nullable=False),
+    Column("note", Text),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+otrts = Table(
+    "otrts",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # hex SHA-256 of the token's text
+    Column("d1", String(64)),  # null: for any device
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_by", String(64)),
+    Column("used_ms", BigInteger),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("cmd1", String(64), primary_key=True),
+    Column("d1", String(64), ForeignKey("devices.d1"), nullable=False),
+    Column("cmd2", String(64), nullable=False),
+    Column("cmd3", Text),
+    Column("cmd4", String(8), nullable=False),
+    Column("cmd5", String(32)),  # text as signed; expires_ms is the same moment
+    Column("ts", String(32), nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("sig_admin_a", String(88)),
+    Column("sig_admin_b", String(88)),
+    Column("admin_key_a", String(44)),
+    Column("admin_key_b", String(44)),
+    Column("deliveries", Integer, nullable=False, server_default="0"),
+    Column("delivered_ms", BigInteger),
+    Column("ack1", String(16)),
+    Column("ack2", Text),
+    Column("ack3", Text),
+    Column("ack4", Text),
+    Column("acked_ms", BigInteger),
+    _one_of("state", "draft", "queued", "delivered", "done", "cancelled"),
+    Index("ix_commands_d1_state", "d1", "state"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("d1", String(64), nullable=False),
+    Column("received_ms", BigInteger, nullable=False, index=True),
+    *(Column("hb%d" % number, Text) for number in range(1, 8)),
+    Column("fw2", Text),
+    Index("ix_heartbeats_d1_received_ms", "d1", "received_ms"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("fw1", String(64), primary_key=True),
+    Column("fw2", String(64), nullable=False),
+    Column("fw4", String(64), nullable=False),
+    Column("fw5", BigInteger, nullable=False),
+    Column("types", Text, nullable=False),  # D2 values, comma-separated
+    Column("counter", BigInteger, nullable=False),
+    Column("built_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("path", Text, nullable=False),  # of the bundle, relative to the data folder
+    Column("manifest", Text, nullable=False),
+    Column("manifest_signature", String(88)),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("published_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    _one_of("state", "draft", "signed", "published", "revoked"),
+    Index("ix_releases_state", "state"),
+)
+
+firmware_acks = Table(
+    "firmware_acks",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("d1", String(64), nullable=False),
+    Column("fw1", String(64), nullable=False),
+    Column("fw2", Text, nullable=False),
+    Column("ack1", String(16), nullable=False),
+    Column("ack2", Text),
+    Column("ack3", Text),
+    Column("log1", Text),
+    Column("received_ms", BigInteger, nullable=False),
+    Index("ix_firmware_acks_d1_received_ms", "d1", "received_ms"),
+    Index("ix_firmware_acks_fw1", "fw1"),
+)
+
+log_uploads = Table(
+    "log_uploads",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("d1", String(64), nullable=False),
+    Column("log1", String(255), nullable=False),
+    Column("log2", Text, nullable=False),
+    Column("log4", Text),
+    Column("cmd1", String(64)),
+    Column("fw1", String(64)),
+    Column("received_ms", BigInteger, nullable=False, index=True),
+    UniqueConstraint("d1", "log1"),
+)
+
+log_rows = Table(
+    "log_rows",
+    metadata,
+    Column(
+        "upload_id", RowId, ForeignKey("log_uploads.id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("position", Integer, nullable=False),
+    Column("log2", Text),
+    Column("log3", Text),
+    Column("log4", Text),
+    PrimaryKeyConstraint("upload_id", "position"),
+)
+
+journals = Table(
+    "journals",
+    metadata,
+    Column("d1", String(64), nullable=False),
+    Column("jid", String(16), nullable=False),
+    Column("ack_seq", BigInteger, nullable=False),
+    Column("seq_min", BigInteger),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("d1", "jid"),
+)
+
+punches = Table(
+    "punches",
+    metadata,
+    Column("d1", String(64), nullable=False),
+    Column("jid", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("a1", Text),
+    Column("e1", Text),
+    Column("a2", Text),
+    Column("a3", Text),  # the device's own clock, never changed
+    Column("prev", Text),
+    Column("boot", Text),
+    Column("up", Text),
+    Column("clk", Text),
+    Column("method", Text),
+    Column("state", String(16), nullable=False),
+    Column("err1", String(32)),
+    Column("received_ms", BigInteger, nullable=False, index=True),
+    PrimaryKeyConstraint("d1", "jid", "seq"),
+    _one_of("state", "accepted", "quarantine"),
+)
+
+punch_gaps = Table(
+    "punch_gaps",
+    metadata,
+    Column("d1", String(64), nullable=False),
+    Column("jid", String(16), nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("d1", "jid", "first_seq"),
+)
+
+raw_messages = Table(
+    "raw_messages",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("d1", String(64), nullable=False),
+    Column("op", String(32), nullable=False),
+    Column("received_ms", BigInteger, nullable=False, index=True),
+    Column("err1", String(32)),  # null: accepted
+    Column("message", Text, nullable=False),  # canonical form, secrets redacted, and SIG1
+    Index("ix_raw_messages_d1_received_ms", "d1", "received_ms"),
+)
+
+server_links = Table(
+    "server_links",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("public_key", String(44), nullable=False),
+    Column("sig", String(88)),  # by the key before; null for the first
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+admin_actions = Table(
+    "admin_actions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text),
+    Column("detail", Text),
+)
