@@ -1,0 +1,98 @@
+"""Records on flash: one TOON message a file, old or new after any interruption, never neither.
+
+A record ends in the comment line `# crc32:xxxxxxxx` over the bytes before it. It is written beside
+its name, synced, and renamed over it (LittleFS and POSIX make the rename atomic).
+"""
+
+import binascii
+
+from . import toon
+from .errors import Corrupt, Malformed
+
+STATE = "data/state/"
+MAX_RECORD_BYTES = 16384
+
+_TRAILER = b"# crc32:"
+_TRAILER_BYTES = len(_TRAILER) + 8 + 1
+
+
+def as_text(key, list_name=None):
+    """The kind of every token in a record: what is text stays text."""
+    return "text"
+
+
+class Store:
+    def __init__(self, fs):
+        self._fs = fs
+
+    def exists(self, path):
+        try:
+            self._fs.stat(path)
+        except OSError:
+            return False
+        return True
+
+    def read(self, path):
+        """The record, or None where there is none. Raises Corrupt for a damaged one."""
+        try:
+            size = self._fs.stat(path)
+        except OSError:
+            return None
+        if size > MAX_RECORD_BYTES:
+            raise Corrupt(path + ": too large")
+        with self._fs.open(path, "rb") as file:
+            data = file.read()
+        end = len(data) - _TRAILER_BYTES
+        if end < 0 or data[end:] != trailer(data[:end]):
+            raise Corrupt(path + ": checksum")
+        try:
+            return toon.decode(data[:end], MAX_RECORD_BYTES, max_tokens=1024)
+        except Malformed as error:
+            raise Corrupt(path + ": " + str(error))
+
+    def read_or_none(self, path):
+        """The record, or None where it is absent or damaged: for what can be done without."""
+        try:
+            return self.read(path)
+        except Corrupt:
+            return None
+
+    def write(self, path, message):
+        data = toon.encode(message, as_text)
+        self.write_bytes(path, data + trailer(data))
+
+    def write_bytes(self, path, data):
+        fs = self._fs
+        temporary = path + ".new"
+        self._make_folders(path)
+        with fs.open(temporary, "wb") as file:
+            file.write(data)
+            fs.sync(file)
+        fs.rename(temporary, path)
+
+    def remove(self, path):
+        """Removes the record; one that is absent is removed already."""
+        try:
+            self._fs.remove(path)
+        except OSError:
+            if self.exists(path):
+                raise
+
+    def names(self, folder):
+        """The files in a folder, sorted, without what an interrupted write left."""
+        try:
+            names = self._fs.listdir(folder)
+        except OSError:
+            return []
+        return sorted(name for name in names if not name.endswith(".new"))
+
+    def _make_folders(self, path):
+        parts = path.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            folder = "/".join(parts[:count])
+            if not self._fs.is_dir(folder):
+                self._fs.mkdir(folder)
+
+
+def trailer(data):
+    return _TRAILER + b"%08x\n" % (binascii.crc32(data) & 0xFFFFFFFF)
