@@ -1,0 +1,185 @@
+"""Structured logs: one JSON object a line on stderr, with the request's id and without secrets.
+
+`get_logger` may be called at import; nothing is written anywhere until `configure` has run, as it
+should be for a package that others use as a library.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.stdlib import ProcessorFormatter
+
+from .settings import Settings
+
+REDACTED: Final = "[redacted]"
+MIN_SECRET_CHARACTERS: Final = 8
+
+# fields and tokens whose value is never written, whatever it is
+_SECRET_NAMES: Final = frozenset(
+    (
+        *("authorization", "cookie", "password", "passwd", "secret", "token", "seed"),
+        *("private_key", "private_keys", "query", "query_string"),
+        # tokens of the protocol
+        *("otrt", "cmd3", "m1", "wifi_password"),
+        # settings
+        *("server_private_key", "server_previous_private_keys", "admin_token"),
+        *("download_secret", "sentry_dsn", "event_webhook_url", "database_url"),
+    )
+)
+_PATTERNS: Final = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+                re.DOTALL), REDACTED),
+    (re.compile(r"\b(OTRT|CMD3|M1|WIFI_PASSWORD)(:|%3A)[^|\s\"',}]*", re.IGNORECASE),
+     rf"\1\2{REDACTED}"),
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b(toon|token)=[^&\s\"']+", re.IGNORECASE), rf"\1={REDACTED}"),
+    (re.compile(r"(\w+://[^/\s:@]*:)[^@\s/]+@"), rf"\1{REDACTED}@"),
+)  # fmt: skip
+
+
+class Redactor:
+    """A structlog processor that takes secrets out of an event: known values wherever they stand
+    in a text, fields with a secret's name, and what looks like a secret of the protocol."""
+
+    def __init__(self) -> None:
+        self._secrets: tuple[str, ...] = ()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Never let these texts through. Texts under 8 characters are too common to look for."""
+        long_enough = {text for text in secrets if len(text) >= MIN_SECRET_CHARACTERS}
+        # the longest first: a secret may hold another
+        self._secrets = tuple(sorted(long_enough.union(self._secrets), key=len, reverse=True))
+
+    def __call__(
+        self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        return {key: self._field(key, value) for key, value in event_dict.items()}
+
+    def text(self, text: str) -> str:
+        """The text without what must not be seen."""
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def _field(self, key: object, value: object) -> object:
+        if isinstance(key, str) and key.lower() in _SECRET_NAMES:
+            return REDACTED
+        return self._value(value)
+
+    def _value(self, value: object) -> object:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"<{len(value)} bytes>"  # raw keys and bodies are bytes
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self._field(key, item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._value(item) for item in value]
+        return self.text(str(value))
+
+
+redactor = Redactor()
+"""The process's redactor: apps add their secrets to it, and it forgets none."""
+
+_root = logging.getLogger("ks_server")
+_root.addHandler(logging.NullHandler())
+
+
+def get_logger(name: str = "ks_server") -> structlog.stdlib.BoundLogger:
+    """A logger below `ks_server`; the event's name first, facts as keyword arguments."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            redactor,
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return logger
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret value of the configuration, also the parts and lines it may appear as."""
+    values = [
+        settings.server_private_key,
+        settings.server_previous_private_keys,
+        settings.admin_token,
+        settings.download_secret,
+        settings.sentry_dsn,
+        settings.event_webhook_url,
+    ]
+    texts = [value.get_secret_value() for value in values] + [settings.database_url]
+    parts: list[str] = []
+    for text in texts:
+        parts.append(text)
+        for part in re.split(r"[\n,]|\\n", text):
+            if not part.startswith("-----"):
+                parts.append(part.strip())
+    return [part for part in parts if part]
+
+
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send the logs of this process, the libraries' too, as JSON lines to `stream` (stderr)."""
+    redactor.add(secrets_of(settings))
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[
+                merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            ],
+            processors=[
+                ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redactor,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    _root.setLevel(settings.log_level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        foreign = logging.getLogger(name)
+        foreign.handlers.clear()
+        foreign.propagate = True
+    # start and stop are told in our own words
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+
+
+def start_sentry(settings: Settings) -> None:
+    """Report crashes to SENTRY_DSN when it is set; sentry-sdk is imported only then."""
+    dsn = settings.sentry_dsn.get_secret_value()
+    if not dsn:
+        return
+    import sentry_sdk
+
+    def scrub(event: Any, hint: Any) -> Any:
+        return redactor(None, "", event)
+
+    sentry_sdk.init(dsn=dsn, send_default_pii=False, include_local_variables=False,
+                    max_request_body_size="never", before_send=scrub)  # fmt: skip
