@@ -58,7 +58,7 @@ class Store:
             return None
 
     def write(self, path, message):
-        data = toon.encode(message, as_text)
+        data = toon.encode(message, as_text) + b"\n"
         self.write_bytes(path, data + trailer(data))
 
     def write_bytes(self, path, data):
