@@ -1,0 +1,71 @@
+# The map of the repository: `make` alone lists what there is.
+#
+# Each target makes what it needs first: .venv from the lock files, MicroPython in .tools.
+# Nothing needs root. PYTHON names another interpreter, as in: make test PYTHON=python3.12
+
+PYTHON ?=
+export PYTHON
+RUN := .venv/bin/python
+NPM_FOLDER := .cache/npm
+NPM_PACKAGES := @toon-format/toon@4.4.0 @toon-format/spec@3.3.2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs env env-run micropython oracles typings lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: env-run micropython ## watch terminals live against a real server, under a minute
+	@.venv/bin/ks demo
+
+test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
+	@$(RUN) -m pytest $(ARGUMENTS)
+
+lint: env typings ## ruff, mypy strict for the host code, mypy with the ESP32's stubs for the device code
+	@status=0; \
+	$(RUN) -m ruff check . || status=1; \
+	$(RUN) -m mypy || status=1; \
+	$(RUN) -m mypy --config-file tools/device-mypy.ini || status=1; \
+	exit $$status
+
+bench: env micropython ## measure speed and write benchmarks/latest.json
+	@$(RUN) -m benchmarks
+
+docs: env ## write the generated parts of docs/ anew
+	@$(RUN) -m tools.gen_docs
+
+env: ## make .venv with everything for development
+	@tools/environment.sh dev
+
+env-run: ## make .venv with what running needs, no more
+	@tools/environment.sh run
+
+micropython: env-run ## get MicroPython interpreters into .tools
+	@$(RUN) -m tools.micropython
+
+# What npm fetches serves the tests as a second opinion on TOON; without it they are skipped.
+oracles: $(NPM_FOLDER)/.fetched ## get the TOON reference implementation and fixtures, if npm is here
+$(NPM_FOLDER)/.fetched: Makefile
+	@mkdir -p $(NPM_FOLDER)
+	@if ! command -v npm >/dev/null 2>&1; then \
+	    echo "oracles: npm is missing, so the tests against TOON's reference are left out" >&2; \
+	elif npm install --prefix $(NPM_FOLDER) --silent --no-save --no-audit --no-fund --ignore-scripts \
+	    $(NPM_PACKAGES) </dev/null >/dev/null; then \
+	    touch $@; \
+	else \
+	    echo "oracles: npm could not fetch $(NPM_PACKAGES); tests against them are left out" >&2; \
+	fi
+
+typings: typings/.installed
+typings/.installed: requirements/typings.txt | env
+	@rm -rf typings
+	@$(RUN) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes \
+	    --target typings --requirement requirements/typings.txt
+	@touch $@
+
+lock: env ## write the lock files anew, with the newest versions
+	@tools/lock.sh
+
+clean: ## remove what was built and downloaded
+	rm -rf .venv .tools .cache typings build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

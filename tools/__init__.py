@@ -1,0 +1,1 @@
+"""Helpers of the build: what `make` calls besides the product itself."""
