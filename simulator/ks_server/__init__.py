@@ -1,0 +1,1 @@
+"""The reference server: the device API, the admin API and what they store."""
