@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from limits import parse as parse_limit
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -42,6 +42,10 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    def __init__(self, **values: Any) -> None:
+        """`values` by field name, as text or as what they become; pydantic's `_env_file` too."""
+        super().__init__(**values)
 
     # where it listens
     host: str = "127.0.0.1"
@@ -152,6 +156,22 @@ class Settings(BaseSettings):
     def _check_rate_limit(cls, value: str) -> str:
         if value:
             parse_limit(value)
+        return value
+
+    @field_validator("admin_token", "download_secret")
+    @classmethod
+    def _check_length(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        shortest = {"admin_token": 16, "download_secret": 32}[info.field_name or ""]
+        if 0 < len(value) < shortest:
+            raise ValueError(f"must have at least {shortest} characters")
+        return value
+
+    @field_validator("event_webhook_url")
+    @classmethod
+    def _check_webhook(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if len(value) and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an absolute http or https URL")
         return value
 
     @field_validator("log_level", mode="before")
