@@ -176,7 +176,7 @@ def start_sentry(settings: Settings) -> None:
     dsn = settings.sentry_dsn.get_secret_value()
     if not dsn:
         return
-    import sentry_sdk
+    import sentry_sdk  # type: ignore[import-not-found,unused-ignore]
 
     def scrub(event: Any, hint: Any) -> Any:
         return redactor(None, "", event)

@@ -216,6 +216,10 @@ class FixedSettings(Settings):
 
     model_config = SettingsConfigDict(populate_by_name=True)
 
+    # a type checker would derive the signature from the fields again
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
     @classmethod
     def settings_customise_sources(
         cls,
