@@ -35,12 +35,14 @@ _BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
 _NEUTRAL = (0, 1, 1, 0)
 
 # Comb over the base point: a scalar is _TEETH rows of _COLUMNS bits, and a column of bits names the
-# sum of the 2**(row * _COLUMNS) * B concerned. 32 entries of 96 bytes, made at the first use.
+# sum of the 2**(row * _COLUMNS) * B concerned. The 3 KiB are taken at import, while the heap is in
+# one piece, and filled at the first use.
 _TEETH = 5
 _COLUMNS = 51
 _ENTRY_BYTES = 96
 
-_comb = None
+_comb = bytearray(_ENTRY_BYTES << _TEETH)
+_comb_is_made = False
 _expanded = None
 
 
@@ -187,7 +189,7 @@ def _base_multiple(scalar):
     bits = scalar.to_bytes(32, "little")
     point = _NEUTRAL
     for column in range(_COLUMNS - 1, -1, -1):
-        point = _add(_double(point), _comb_entry(comb, bits, column))
+        point = _add(_double(point), _column_entry(comb, bits, column))
     return point
 
 
@@ -211,7 +213,7 @@ def _joint_multiple(base_scalar, scalar, point):
             y_plus_x, y_minus_x, twice_z, twice_dt = odd_multiples[-digit >> 1]
             total = _add(total, (y_minus_x, y_plus_x, twice_z, -twice_dt))
         if position < _COLUMNS:
-            total = _add(total, _comb_entry(comb, bits, position))
+            total = _add(total, _column_entry(comb, bits, position))
     return total
 
 
@@ -231,11 +233,15 @@ def _signed_digits(scalar):
     return digits
 
 
-def _comb_entry(comb, bits, column):
+def _column_entry(comb, bits, column):
     index = 0
     for row in range(_TEETH):
         bit = row * _COLUMNS + column
         index |= (bits[bit >> 3] >> (bit & 7) & 1) << row
+    return _load_entry(comb, index)
+
+
+def _load_entry(comb, index):
     entry = comb[index * _ENTRY_BYTES : (index + 1) * _ENTRY_BYTES]
     return (
         int.from_bytes(entry[:32], "little"),
@@ -246,27 +252,28 @@ def _comb_entry(comb, bits, column):
 
 
 def _base_comb():
-    global _comb  # noqa: PLW0603
-    if _comb is None:
-        _comb = _pack_comb(_comb_points())
+    global _comb_is_made  # noqa: PLW0603
+    if not _comb_is_made:
+        _make_comb(_comb)
+        _comb_is_made = True
     return _comb
 
 
-def _comb_points():
-    points = [_NEUTRAL]
+def _make_comb(comb):
+    """Fill the comb row by row: the sums with a new tooth are that tooth plus each earlier sum."""
+    _store_entries(comb, 0, [_NEUTRAL])
     tooth = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
     for row in range(_TEETH):
         if row:
             for _ in range(_COLUMNS):
                 tooth = _double(tooth)
-        cached = _cached(tooth)
-        points += [_add(point, cached) for point in points]
-    return points
+        count = 1 << row
+        sums = [_add(tooth, _load_entry(comb, index)) for index in range(count)]
+        _store_entries(comb, count, sums)
 
 
-def _pack_comb(points):
-    """The points as y + x, y - x, 2*d*x*y of z = 1, with one inversion for all of them."""
-    packed = bytearray(len(points) * _ENTRY_BYTES)
+def _store_entries(comb, first, points):
+    """Write points as y + x, y - x, 2*d*x*y for z = 1, with one inversion for all of them."""
     products = [1]
     for point in points:
         products.append(products[-1] * point[2] % _P)
@@ -277,8 +284,7 @@ def _pack_comb(points):
         inverse = inverse * z % _P
         x = x * inverse_z % _P
         y = y * inverse_z % _P
-        position = index * _ENTRY_BYTES
+        position = (first + index) * _ENTRY_BYTES
         for number in ((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P):
-            packed[position : position + 32] = number.to_bytes(32, "little")
+            comb[position : position + 32] = number.to_bytes(32, "little")
             position += 32
-    return packed

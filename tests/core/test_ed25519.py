@@ -91,6 +91,7 @@ def test_only_the_concatenation_counts():
 def test_a_message_that_cannot_be_read_twice_is_never_signed():
     raises(ValueError, ed25519.sign, SEED, iter(MESSAGE))
     raises(ValueError, ed25519.sign, SEED, (piece for piece in MESSAGE))
+    raises(ValueError, ed25519.sign, SEED, iter([]))
     raises(ValueError, ed25519.sign, SEED, Changing())
 
 
