@@ -40,13 +40,13 @@ class NaclCrypto:
 
     def verify(self, public: Octets, pieces: Iterable[Octets], signature: Octets) -> bool:
         """True or False for any content; ValueError for a wrong length or type."""
-        public = octets(public, PUBLIC_KEY_BYTES, "public key")
-        signature = octets(signature, SIGNATURE_BYTES, "signature")
+        key: bytes = octets(public, PUBLIC_KEY_BYTES, "public key")
+        proof: bytes = octets(signature, SIGNATURE_BYTES, "signature")
         reiterable(pieces)
-        if not acceptable(public, signature):
+        if not acceptable(key, proof):
             return False
         try:
-            crypto_sign_open(signature + _joined(pieces), public)
+            crypto_sign_open(proof + _joined(pieces), key)
         except BadSignatureError:
             return False
         return True
