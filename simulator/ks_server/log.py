@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final, TextIO
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -127,7 +128,8 @@ def secrets_of(settings: Settings) -> list[str]:
         settings.event_webhook_url,
     ]
     texts = [value.get_secret_value() for value in values] + [settings.database_url]
-    parts: list[str] = []
+    password = urlsplit(settings.database_url).password or ""
+    parts: list[str] = [password, unquote(password)]
     for text in texts:
         parts.append(text)
         for part in re.split(r"[\n,]|\\n", text):
