@@ -13,7 +13,7 @@ NPM_PACKAGES := @toon-format/toon@4.4.0 @toon-format/spec@3.3.2
 .PHONY: help demo test lint bench docs env env-run micropython oracles typings lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: env-run micropython ## watch terminals live against a real server, under a minute
 	@.venv/bin/ks demo
@@ -21,7 +21,7 @@ demo: env-run micropython ## watch terminals live against a real server, under a
 test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
 	@$(RUN) -m pytest $(ARGUMENTS)
 
-lint: env typings ## ruff, mypy strict for the host code, mypy with the ESP32's stubs for the device code
+lint: env typings ## ruff, mypy (strict for host code, device code against the ESP32's stubs)
 	@status=0; \
 	$(RUN) -m ruff check . || status=1; \
 	$(RUN) -m mypy || status=1; \
@@ -44,13 +44,13 @@ micropython: env-run ## get MicroPython interpreters into .tools
 	@$(RUN) -m tools.micropython
 
 # What npm fetches serves the tests as a second opinion on TOON; without it they are skipped.
-oracles: $(NPM_FOLDER)/.fetched ## get the TOON reference implementation and fixtures, if npm is here
+oracles: $(NPM_FOLDER)/.fetched ## get TOON's reference and fixtures, if npm is here
 $(NPM_FOLDER)/.fetched: Makefile
 	@mkdir -p $(NPM_FOLDER)
 	@if ! command -v npm >/dev/null 2>&1; then \
-	    echo "oracles: npm is missing, so the tests against TOON's reference are left out" >&2; \
-	elif npm install --prefix $(NPM_FOLDER) --silent --no-save --no-audit --no-fund --ignore-scripts \
-	    $(NPM_PACKAGES) </dev/null >/dev/null; then \
+	    echo "oracles: npm is missing, so tests against TOON's own code are left out" >&2; \
+	elif npm install --prefix $(NPM_FOLDER) --silent --no-save --no-audit --no-fund \
+	    --ignore-scripts $(NPM_PACKAGES) </dev/null >/dev/null; then \
 	    touch $@; \
 	else \
 	    echo "oracles: npm could not fetch $(NPM_PACKAGES); tests against them are left out" >&2; \
@@ -63,8 +63,8 @@ typings/.installed: requirements/typings.txt | env
 	    --target typings --requirement requirements/typings.txt
 	@touch $@
 
-lock: env ## write the lock files anew, with the newest versions
-	@tools/lock.sh
+lock: env ## write the lock files; UPGRADE=--upgrade takes the newest versions
+	@tools/lock.sh $(UPGRADE)
 
 clean: ## remove what was built and downloaded
 	rm -rf .venv .tools .cache typings build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

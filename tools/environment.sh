@@ -7,7 +7,10 @@ set -eu
 cd "$(dirname "$0")/.."
 
 level=${1:?usage: tools/environment.sh run|dev}
-case $level in run | dev) ;; *) echo "environment: '$level' is neither run nor dev" >&2; exit 2 ;; esac
+case $level in
+    run | dev) ;;
+    *) echo "environment: '$level' is neither run nor dev" >&2 && exit 2 ;;
+esac
 venv=.venv
 
 give_up() {
@@ -15,7 +18,7 @@ give_up() {
     exit 1
 }
 
-# What the environment depends on: the place, the interpreter, the lock and the package's definition.
+# What the environment depends on: its place, its interpreter, the lock, the package.
 fingerprint() {
     { pwd; "$venv/bin/python" -V; cat "requirements/$1.txt" pyproject.toml; } | cksum
 }
@@ -37,18 +40,23 @@ find_python() {
 require_venv() {
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
     version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    give_up "Python's venv module is missing; get it with: sudo apt-get install python$version-venv"
+    give_up "Python's venv is missing; get it with: sudo apt-get install python$version-venv"
 }
 
 make_venv() {
     python=$(find_python)
     [ -n "$python" ] || give_up "Python 3.11 or newer is needed;" \
-        "get it with: sudo apt-get install python3 python3-venv (Debian 12, Ubuntu 24.04 or newer)" \
-        "or name one: make PYTHON=/path/to/python3.11"
+        "on Debian 12 or Ubuntu 24.04: sudo apt-get install python3 python3-venv;" \
+        "or name one that you have: make PYTHON=/path/to/python3.11"
     require_venv "$python"
     echo "environment: making $venv with $("$python" -V)"
     rm -rf "$venv"
     "$python" -m venv "$venv"
+}
+
+# Whether PYTHON asks for another version than the environment has.
+is_another() {
+    [ -n "${PYTHON:-}" ] && [ "$("$PYTHON" -V)" != "$("$venv/bin/python" -V)" ]
 }
 
 # A venv is bound to its folder: one that was moved or whose Python went away is made again.
@@ -58,15 +66,15 @@ venv_works() {
 }
 
 quiet_pip() {
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet --quiet "$@"
 }
 
 stamp=$venv/.installed-$level
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$level")" ]; then
+if [ -f "$stamp" ] && ! is_another && [ "$(cat "$stamp")" = "$(fingerprint "$level")" ]; then
     exit 0
 fi
-venv_works || make_venv
-echo "environment: installing requirements/$level.txt"
+{ venv_works && ! is_another; } || make_venv
+echo "environment: installing requirements/$level.txt, which takes a minute"
 rm -f "$venv"/.installed-*
 quiet_pip install --require-hashes --requirement "requirements/$level.txt"
 quiet_pip install --no-deps --no-build-isolation --editable .

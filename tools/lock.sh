@@ -1,5 +1,6 @@
 #!/bin/sh
-# Write the lock files anew: requirements/{run,dev,typings}.txt with the newest versions and hashes.
+# Write the lock files: requirements/{run,dev,typings}.txt, each version with its hashes.
+# tools/lock.sh keeps the versions that are locked and fit; --upgrade takes the newest.
 #
 # Resolved on Python 3.11, the oldest that is supported: what only older Pythons need is then in
 # the lock, and nothing is missing on newer ones. The machine's own pip configuration is left out,
@@ -9,17 +10,20 @@ cd "$(dirname "$0")/.."
 unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL PIP_CONSTRAINT PIP_REQUIREMENT
 export PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock"
 
+upgrade=${1:-}
 compile() {
-    .venv/bin/python -m piptools compile --quiet --upgrade --generate-hashes --allow-unsafe \
-        --strip-extras --newline lf --no-emit-index-url --no-emit-find-links \
+    # shellcheck disable=SC2086  # --upgrade or nothing
+    .venv/bin/python -m piptools compile --quiet $upgrade --generate-hashes \
+        --allow-unsafe --strip-extras --newline lf --no-emit-index-url --no-emit-find-links \
         --no-emit-trusted-host --no-emit-options "$@"
 }
 
 .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
-    echo "lock: the environment must be of Python 3.11: rm -rf .venv && make lock PYTHON=python3.11" >&2
+    echo "lock: needs Python 3.11: rm -rf .venv && make lock PYTHON=python3.11" >&2
     exit 1
 }
 compile --build-deps-for editable --output-file requirements/run.txt pyproject.toml
-compile --constraint requirements/run.txt --build-deps-for editable --extra test --extra lint \
-    --extra factory --extra postgres --extra sentry --output-file requirements/dev.txt pyproject.toml
+compile --constraint requirements/run.txt --build-deps-for editable \
+    --extra test --extra lint --extra factory --extra postgres --extra sentry \
+    --output-file requirements/dev.txt pyproject.toml
 compile --output-file requirements/typings.txt requirements/typings.in
