@@ -49,6 +49,7 @@ devices = Table(
     metadata,
     Column("d1", String(64), primary_key=True),
     Column("public_key", String(44), nullable=False),  # base64 of the raw 32 bytes
+    Column("previous_public_key", String(44)),  # what the last rotate-key replaced
     Column("reenrol_public_key", String(44)),  # the one new key that may register under this id
     Column("d2", Text, nullable=False),
     Column("d4", Text),
@@ -78,14 +79,14 @@ nonces = Table(
     PrimaryKeyConstraint("d1", "nonce"),
 )
 
-# One row (id 1). mark_ms is the highest server time ever stored; stop_token proves, together with
-# a file outside the database, that this database is the one of the last clean stop.
+# One row (id 1). mark_ms is the highest server time ever stored. `run` names the start of the
+# server that stored it; together with a file outside the database it tells a restored backup.
 fence = Table(
     "fence",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("mark_ms", BigInteger, nullable=False),
-    Column("stop_token", String(64)),
+    Column("run", String(32), nullable=False),
 )
 
 whitelist = Table(
@@ -192,7 +193,9 @@ log_uploads = Table(
     Column("d1", String(64), nullable=False),
     Column("log1", String(255), nullable=False),
     Column("log2", Text, nullable=False),
+    Column("log3", Text),
     Column("log4", Text),
+    Column("log5", Text),
     Column("cmd1", String(64)),
     Column("fw1", String(64)),
     Column("received_ms", BigInteger, nullable=False, index=True),

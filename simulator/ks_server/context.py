@@ -1,0 +1,125 @@
+"""What the parts of one server share, opened and closed as a whole.
+
+    async with open_context(settings, hooks=hooks, metrics=metrics) as context:
+        routes = device_routes(context)
+
+Everything that asks for the time calls `context.now_ms()`, so that a test or a simulation can move
+the clock. Every write goes through `context.writer` and is durable once awaited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from .crypto import NaclCrypto
+from .db.engine import open_engine
+from .db.migrate import upgrade
+from .db.schema import server_links
+from .hooks import Hooks
+from .housekeeping import Housekeeping
+from .keys import Link, ServerKeys, configured_seeds, download_secret
+from .limits import Limits
+from .metrics import Metrics
+from .nonces import Fence
+from .repository.devices import DeviceReader
+from .repository.releases import Catalogue
+from .settings import Settings
+from .writer import Writer
+
+
+@dataclass(frozen=True)
+class Context:
+    """One running server. `now_ms()` is the server's clock in Unix milliseconds."""
+
+    settings: Settings
+    engine: AsyncEngine
+    writer: Writer
+    fence: Fence
+    keys: ServerKeys
+    crypto: NaclCrypto
+    limits: Limits
+    hooks: Hooks
+    metrics: Metrics
+    devices: DeviceReader
+    catalogue: Catalogue
+    download_secret: bytes
+    now_ms: Callable[[], int]
+
+
+def system_now_ms() -> int:
+    """The computer's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def open_context(
+    settings: Settings,
+    *,
+    hooks: Hooks | None = None,
+    metrics: Metrics | None = None,
+    now_ms: Callable[[], int] = system_now_ms,
+) -> AsyncIterator[Context]:
+    """Open the database (migrated to its newest form), read the keys, start the writer.
+
+    Leaving the context finishes what is queued and closes everything. Starting and stopping
+    `hooks` stays with the caller. Raises keys.ConfigurationError.
+    """
+    metrics = metrics or Metrics()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = open_engine(settings.database)
+    try:
+        await upgrade(engine)
+        crypto = NaclCrypto()
+        async with engine.begin() as connection:
+            keys = await _open_keys(connection, settings, crypto, now_ms())
+            fence = await Fence.open(connection, settings.data, now_ms)
+        fence.opened()
+        async with Writer.running(
+            engine, fence, metrics, settings.writer_batch_max, settings.writer_queue_max
+        ) as writer:
+            devices = DeviceReader(engine)
+            context = Context(
+                settings=settings,
+                engine=engine,
+                writer=writer,
+                fence=fence,
+                keys=keys,
+                crypto=crypto,
+                limits=Limits(settings, now_ms),
+                hooks=hooks or Hooks(settings),
+                metrics=metrics,
+                devices=devices,
+                catalogue=Catalogue(engine, writer),
+                download_secret=download_secret(settings),
+                now_ms=now_ms,
+            )
+            async with devices.running(), Housekeeping(context).running():
+                yield context
+    finally:
+        await engine.dispose()
+
+
+async def _open_keys(
+    connection: AsyncConnection, settings: Settings, crypto: NaclCrypto, now_ms: int
+) -> ServerKeys:
+    rows = (await connection.execute(select(server_links))).all()
+    stored = [Link(row.seq, row.public_key, row.sig or "", row.created_ms) for row in rows]
+    keys = ServerKeys.build(
+        crypto, configured_seeds(settings), stored, now_ms, settings.legacy_key_window_days
+    )
+    for link in keys.chain[len(stored) :]:
+        await connection.execute(
+            insert(server_links).values(
+                seq=link.seq,
+                public_key=link.key,
+                sig=link.signature or None,
+                created_ms=link.created_ms,
+            )
+        )
+    return keys

@@ -1,0 +1,1 @@
+"""What the database holds, by subject. Functions with a `connection` run in the caller's transaction."""

@@ -1,0 +1,141 @@
+"""Devices as a request meets them: found in batches, so that a crowd costs few statements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ks_agent import signing
+from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ..db.schema import devices, nonces
+
+ACTIVE: Final = "active"
+REVOKED: Final = "revoked"
+
+_BATCH_MAX: Final = 256
+
+_columns: Final = (
+    devices.c.d1,
+    devices.c.public_key,
+    devices.c.previous_public_key,
+    devices.c.reenrol_public_key,
+    devices.c.d2,
+    devices.c.state,
+    devices.c.server_seq,
+    devices.c.o1,
+    devices.c.rto_s,
+    devices.c.fw2,
+    devices.c.kid,
+)
+_find: Final = select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True)))
+_used: Final = select(nonces.c.d1, nonces.c.nonce).where(
+    tuple_(nonces.c.d1, nonces.c.nonce).in_(bindparam("pairs", expanding=True))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registered device. Keys are base64 of the raw key."""
+
+    d1: str
+    public_key: str
+    previous_public_key: str | None
+    reenrol_public_key: str | None
+    d2: str
+    state: str
+    server_seq: int
+    o1: str
+    rto_s: int | None
+    fw2: str | None
+    kid: str | None
+
+    @property
+    def public(self) -> bytes:
+        """The raw key that its requests are signed with."""
+        return bytes(signing.unb64(self.public_key, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a request's D1 and NONCE at the time of asking."""
+
+    device: Device | None
+    nonce_used: bool
+
+
+_Question = tuple[tuple[str, str], "asyncio.Future[Found]"]
+
+
+class DeviceReader:
+    """Answers many `find` calls with two statements. Works inside `running()`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._queue: asyncio.Queue[_Question | None] = asyncio.Queue()
+
+    async def find(self, d1: str, nonce: str) -> Found:
+        """Raises sqlalchemy.exc.SQLAlchemyError when the database fails."""
+        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(((d1, nonce), answer))
+        return await answer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer questions until the block ends, and those asked before then."""
+        task = asyncio.create_task(self._serve(), name="device-reader")
+        try:
+            yield
+        finally:
+            self._queue.put_nowait(None)
+            await task
+
+    async def _serve(self) -> None:
+        stopping = False
+        while not stopping:
+            question = await self._queue.get()
+            questions: list[_Question] = []
+            while question is not None:
+                questions.append(question)
+                if len(questions) == _BATCH_MAX or self._queue.empty():
+                    break
+                question = self._queue.get_nowait()
+            stopping = question is None
+            if questions:
+                await self._answer(questions)
+
+    async def _answer(self, questions: list[_Question]) -> None:
+        try:
+            async with self._engine.connect() as plain:
+                connection = await plain.execution_options(reads=True)
+                found = await find_all(connection, [pair for pair, _ in questions])
+        except (SQLAlchemyError, OSError) as error:
+            for _, answer in questions:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), one in zip(questions, found, strict=True):
+            if not answer.done():
+                answer.set_result(one)
+
+
+async def find_all(
+    connection: AsyncConnection, pairs: Sequence[tuple[str, str]]
+) -> Sequence[Found]:
+    """For each (D1, NONCE), in order."""
+    rows: Any = await connection.execute(_find, {"ids": list({d1 for d1, _ in pairs})})
+    known = {row.d1: Device(*row) for row in rows}
+    rows = await connection.execute(_used, {"pairs": list(set(pairs))})
+    used = {(row.d1, row.nonce) for row in rows}
+    return [Found(known.get(pair[0]), pair in used) for pair in pairs]
+
+
+async def find_one(connection: AsyncConnection, d1: str) -> Device | None:
+    """The device as the transaction sees it."""
+    row = (await connection.execute(_find, {"ids": [d1]})).first()
+    return Device(*row) if row is not None else None
