@@ -5,26 +5,26 @@ Also what a GET carries in its query, and what a command's payload (CMD3) is mad
 
 from . import utf8
 from .errors import LinesError, Malformed
-from .message import check_top_key, escape, is_key, unescape
+from .message import check_list_key, check_top_key, escape, flatten, is_key, unescape
+
+_DIGITS = "0123456789"
+_PRINTABLE = (
+    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+    "abcdefghijklmnopqrstuvwxyz{|}~"
+)
 
 
 def encode(message):
     """The message as one line of UTF-8, sorted by key, without the optional trailing LF."""
-    pairs = []
-    for key, value in message.items():
-        if isinstance(value, str):
-            pairs.append(key + ":" + escape(value))
-            continue
-        pairs.append("%s_COUNT:%d" % (key, len(value)))
-        for index in range(len(value)):
-            for field, text in value[index].items():
-                pairs.append("%s[%d].%s:%s" % (key, index, field, escape(text)))
-    pairs.sort()
-    return "|".join(pairs).encode()
+    return "|".join([key + ":" + escape(text) for key, text in flatten(message, ())]).encode()
 
 
 def decode(data, max_bytes, max_tokens=128, max_rows=256, max_value_bytes=4096):
-    """The message in a line of UTF-8 bytes. Raises LinesError, and nothing else, for bad input."""
+    """The message in a line of UTF-8 bytes. Raises LinesError, and nothing else, for bad input.
+
+    Limits: size of the line; tokens, a list's count and each of its fields among them; rows of all
+    lists together; size of one value in UTF-8.
+    """
     if len(data) > max_bytes:
         raise LinesError("longer than %d bytes" % max_bytes, 0)
     try:
@@ -38,82 +38,92 @@ def decode(data, max_bytes, max_tokens=128, max_rows=256, max_value_bytes=4096):
         raise LinesError("empty", 0)
     if text.count("|") >= max_tokens:
         raise LinesError("more than %d tokens" % max_tokens, max_tokens)
+    _check_controls(text)
     return _Reader(max_rows, max_value_bytes).read(text)
+
+
+def _check_controls(text):
+    if not text.strip(_PRINTABLE):
+        return
+    position = 0
+    for character in text:
+        if character < " " or character == "\x7f":
+            raise LinesError("unescaped control character", position)
+        if character == "|":
+            position += 1
 
 
 class _Reader:
     def __init__(self, max_rows, max_value_bytes):
-        self.max_rows = max_rows
+        self.rows_left = max_rows
         self.max_value_bytes = max_value_bytes
-        self.scalars = {}
+        self.safe_characters = max_value_bytes // 4
+        self.message = {}
         self.counts = {}
+        # What stands before `].` in a field's key -> the row.
         self.rows = {}
 
     def read(self, text):
         position = 0
         for token in text.split("|"):
             try:
-                self._take(token)
+                self.take(token)
             except Malformed as error:
                 raise LinesError(error.reason, position)
             position += 1
         try:
-            return self._assemble()
+            return self.assemble()
         except Malformed as error:
             raise LinesError(error.reason, position)
 
-    def _take(self, token):
-        colon = token.find(":")
-        if colon < 1:
+    def take(self, token):
+        key, colon, value = token.partition(":")
+        if not colon or not key:
             raise Malformed("no key")
-        key = token[:colon]
-        raw = token[colon + 1 :]
-        if len(raw) > self.max_value_bytes * 3:
-            raise Malformed("value too long")
-        for character in raw:
-            if character < " " or character == "\x7f":
-                raise Malformed("unescaped control character")
-        value = unescape(raw)
-        if len(value) > self.max_value_bytes or len(value.encode()) > self.max_value_bytes:
-            raise Malformed("value too long")
+        if "%" in value:
+            value = unescape(value)
+        if len(value) > self.safe_characters and len(value.encode()) > self.max_value_bytes:
+            raise Malformed("a value of more than %d bytes" % self.max_value_bytes)
         if "[" in key:
-            self._take_field(key, value)
-        elif is_key(key) and key.endswith("_COUNT"):
-            name = key[: -len("_COUNT")]
-            if not is_key(name) or name in self.counts:
-                raise Malformed("bad or repeated count")
-            self.counts[name] = _index(value, self.max_rows)
+            self.take_field(key, value)
+        elif key[-6:] == "_COUNT":
+            name = key[:-6]
+            check_list_key(name)
+            if name in self.counts:
+                raise Malformed("repeated key " + key)
+            self.counts[name] = _number(value)
         else:
             check_top_key(key)
-            if key in self.scalars:
+            if key in self.message:
                 raise Malformed("repeated key " + key)
-            self.scalars[key] = value
+            self.message[key] = value
 
-    def _take_field(self, key, value):
-        bracket = key.find("[")
-        end = key.find("].")
-        if end < bracket:
+    def take_field(self, key, value):
+        start, bracket, field = key.partition("].")
+        if not bracket or not is_key(field):
             raise Malformed("bad key")
-        name = key[:bracket]
-        field = key[end + 2 :]
-        check_top_key(name)
-        if not is_key(field):
-            raise Malformed("bad key")
-        row = self.rows.setdefault((name, _index(key[bracket + 1 : end], self.max_rows)), {})
+        row = self.rows.get(start)
+        if row is None:
+            name, bracket, index = start.partition("[")
+            check_list_key(name)
+            _number(index)
+            self.rows_left -= 1
+            if self.rows_left < 0:
+                raise Malformed("too many rows")
+            row = self.rows[start] = {}
         if field in row:
             raise Malformed("repeated key " + key)
         row[field] = value
 
-    def _assemble(self):
-        message = self.scalars
+    def assemble(self):
+        message = self.message
         used = 0
         for name, count in self.counts.items():
-            check_top_key(name)
             if name in message:
                 raise Malformed(name + " is a list and a value")
             rows = []
             for index in range(count):
-                row = self.rows.get((name, index))
+                row = self.rows.get("%s[%d" % (name, index))
                 if row is None:
                     raise Malformed("gap in " + name)
                 rows.append(row)
@@ -124,10 +134,8 @@ class _Reader:
         return message
 
 
-def _index(text, limit):
-    if not text or len(text) > 4 or text.strip("0123456789") or (text[0] == "0" and text != "0"):
+def _number(text):
+    """The length of a list or the number of a row, in its one spelling."""
+    if not text or len(text) > 4 or text.strip(_DIGITS) or (text[0] == "0" and text != "0"):
         raise Malformed("bad number of a list")
-    number = int(text)
-    if number > limit:
-        raise Malformed("more than %d rows" % limit)
-    return number
+    return int(text)

@@ -10,6 +10,13 @@ SIGNATURE_KEYS = ("SIG1", "SIG_SERV", "SIG_NEW", "SIG_ADMIN_A", "SIG_ADMIN_B", "
 _FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _REST = _FIRST + "0123456789_"
 _HEX = "0123456789ABCDEF"
+# ASCII that is never escaped: most values are nothing else, and `strip` sees that quickest.
+_PLAIN = (
+    " !\"#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+    "abcdefghijklmnopqrstuvwxyz{}~"
+)
+
+PIECE_CHARACTERS = 256
 
 
 def is_key(text):
@@ -21,18 +28,38 @@ def check_top_key(key):
     """Raises Malformed for a top-level key that no message may have."""
     if not is_key(key):
         raise Malformed("bad key")
-    if key.endswith("_COUNT"):
+    _check_name(key)
+
+
+def _check_name(key):
+    if key[-6:] == "_COUNT":
         raise Malformed(key + " is the length of a list")
-    if (key.startswith("SIG") or key.startswith("FW_SIG")) and key not in SIGNATURE_KEYS:
+    if (key[:3] == "SIG" or key[:6] == "FW_SIG") and key not in SIGNATURE_KEYS:
         raise Malformed(key + " is not a signature of this protocol")
+
+
+def check_list_key(key):
+    """Raises Malformed for a key that no list may have: a signature is a text."""
+    check_top_key(key)
+    if key in SIGNATURE_KEYS:
+        raise Malformed(key + " is not a list")
+
+
+def check_names(message):
+    """What `check` sees in the top-level keys alone, of a message whose keys are well-formed."""
+    for key, value in message.items():
+        _check_name(key)
+        if key in SIGNATURE_KEYS and not isinstance(value, str):
+            raise Malformed(key + " is not a list")
 
 
 def check(message):
     """Raises Malformed unless the dict is a message that both syntaxes can carry."""
     for key, value in message.items():
-        check_top_key(key)
         if isinstance(value, str):
+            check_top_key(key)
             continue
+        check_list_key(key)
         for row in value:
             if not row:
                 raise Malformed(key + " has an empty row")
@@ -41,20 +68,15 @@ def check(message):
                     raise Malformed("bad key in " + key)
 
 
-def _needs_escape(text):
-    if "%" in text or "|" in text:
-        return True
-    if text.isalpha():
-        return False
-    for character in text:
-        if character < " " or character == "\x7f":
-            return True
-    return False
-
-
 def escape(text):
     """The value as it stands in token lines and in the canonical string (PROTOCOL section 2)."""
-    if not _needs_escape(text):
+    rest = text.strip(_PLAIN)
+    if not rest:
+        return text
+    for character in rest:
+        if character in "%|" or character < " " or character == "\x7f":
+            break
+    else:
         return text
     out = []
     for character in text:
@@ -83,35 +105,47 @@ def unescape(text):
     return "".join(out)
 
 
-def flatten(message):
+def flatten(message, leave_out=SIGNATURE_KEYS):
     """The (key, text) pairs that signatures cover, sorted by key in code-point order."""
-    pairs = []
+    flat = {}
     for key, value in message.items():
         if isinstance(value, str):
-            if key not in SIGNATURE_KEYS:
-                pairs.append((key, value))
+            if key not in leave_out:
+                flat[key] = value
             continue
-        pairs.append((key + "_COUNT", str(len(value))))
-        for index in range(len(value)):
+        flat[key + "_COUNT"] = str(len(value))
+        for index, row in enumerate(value):
             prefix = "%s[%d]." % (key, index)
-            for field, text in value[index].items():
-                pairs.append((prefix + field, text))
-    pairs.sort()
-    return pairs
+            for field in row:
+                flat[prefix + field] = row[field]
+    return [(key, flat[key]) for key in sorted(flat)]
 
 
 class Canonical:
-    """The canonical string of a message as UTF-8 pieces; may be iterated any number of times."""
+    """The canonical string of a message as UTF-8 pieces; may be iterated any number of times.
+
+    A piece is about 256 bytes, or one token where that is longer.
+    """
 
     def __init__(self, message):
         self._pairs = flatten(message)
 
     def __iter__(self):
-        separator = ""
+        held = []
+        characters = 0
         for key, text in self._pairs:
-            yield (separator + key + ":" + escape(text)).encode()
-            separator = "|"
+            token = key + ":" + escape(text)
+            if characters and characters + len(token) > PIECE_CHARACTERS:
+                held.append("")  # ends the piece with the separator before the next token
+                yield "|".join(held).encode()
+                held = []
+                characters = 0
+            held.append(token)
+            characters += len(token) + 1
+        if held:
+            yield "|".join(held).encode()
 
 
 def canonical(message):
+    """The canonical string in one piece, for a host."""
     return b"".join(Canonical(message))

@@ -18,7 +18,8 @@ COMMON = ("D1", "TS", "NONCE", "SIG1", "KID", "OP")
 ALWAYS_REQUIRED = ("D1", "TS", "NONCE", "SIG1")
 
 _KINDS = {
-    "integer": "HB2 HB7 FW5 ACK3 SEQ SEQ_MIN BOOT UP ACK_SEQ RTO RTY PENDING_CMDS COUNTER SIZE TRIES",
+    "integer": "HB2 HB7 FW5 ACK3 SEQ SEQ_MIN BOOT UP ACK_SEQ RTO RTY PENDING_CMDS COUNTER SIZE "
+    "TRIES",
     "decimal": "HB3 HB4",
     "flag": "FW_AVAILABLE",
     "time": "TS HB5 LOG4 A3 CMD5 BUILT EXPIRES",
@@ -68,7 +69,9 @@ def kind_of(key, list_name=None):
 class Request:
     """The declared form of one operation's request."""
 
-    def __init__(self, op, method, required="", optional="", lists=None, needs_op=False, large=False):
+    def __init__(
+        self, op, method, required="", optional="", lists=None, needs_op=False, large=False
+    ):
         self.op = op
         self.method = method
         self.path = "/api/devices/" + op
@@ -85,15 +88,17 @@ class Request:
 
 
 class Answer:
-    """The declared form of an answer without ERR1; D1 NONCE TS OP RQ SIG_SERV come on top."""
+    """The declared form of an operation's answer; ANSWER_COMMON comes on top."""
 
-    def __init__(self, required="", lists=None):
+    def __init__(self, required="", optional="", lists=None):
         self.required = tuple(required.split())
+        self.optional = tuple(optional.split())
         self.lists = lists or {}
 
 
 EVENT_FIELDS = ("A1", "E1", "A2", "A3", "SEQ", "PREV", "BOOT", "UP", "CLK", "METHOD")
 LOG_FIELDS = ("LOG2", "LOG3", "LOG4")
+COMMAND_REQUIRED = ("CMD1", "CMD2", "TS")
 COMMAND_SIGNED = ("CMD1", "CMD2", "CMD3", "CMD4", "CMD5", "TS")
 
 _TABLE = (
@@ -104,7 +109,9 @@ _TABLE = (
     Request("firmware/check", "POST", "FW2"),
     Request("firmware/download", "GET", "FW1"),
     Request("firmware/ack", "POST", "FW1 FW2 ACK1", "ACK2 ACK3 LOG1"),
-    Request("logs", "POST", "LOG1 LOG2", "LOG3 LOG4 LOG5 CMD1 FW1", {"LOG": LOG_FIELDS}, large=True),
+    Request(
+        "logs", "POST", "LOG1 LOG2", "LOG3 LOG4 LOG5 CMD1 FW1", {"LOG": LOG_FIELDS}, large=True
+    ),
     Request("events", "POST", "JID EVENT", "SEQ_MIN", {"EVENT": EVENT_FIELDS}, True, True),
     Request("rotate-key", "POST", "D3 SIG_NEW", "", None, True),
     Request("time", "GET", "", "", None, True),
@@ -113,18 +120,31 @@ REQUESTS = {}
 for _request in _TABLE:
     REQUESTS[_request.op] = _request
 
+# What any answer may hold: the binding, the catch-up of server keys, and a refusal.
+ANSWER_COMMON = ("D1", "NONCE", "TS", "OP", "RQ", "SIG_SERV", "ERR1", "ERR2", "ERR3", "RTY")
+LINK_FIELDS = ("SEQ", "KEY", "SIG")
+COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
+
 ANSWERS = {
-    "register": Answer("S1"),
-    "heartbeat": Answer("S1"),
-    "commands": Answer("", {"CMD": COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")}),
+    "register": Answer("S1", "O1 O2 RTO"),
+    "heartbeat": Answer("S1", "RTO PENDING_CMDS CMD_IDS FW_AVAILABLE FW2"),
+    "commands": Answer("", "S1", {"CMD": COMMAND_FIELDS}),
     "command-ack": Answer("S1"),
-    "firmware/check": Answer("S1"),
+    "firmware/check": Answer("S1", "FW1 FW2 FW3 FW4 FW5 FW_SIG O1 O2 RTO"),
     "firmware/ack": Answer("S1"),
-    "logs": Answer("S1"),
-    "events": Answer("S1 ACK_SEQ", {"RESULT": ("A1", "S1", "ERR1")}),
+    "logs": Answer("S1", "LOG1"),
+    "events": Answer("S1 ACK_SEQ", "", {"RESULT": ("A1", "S1", "ERR1")}),
     "rotate-key": Answer("S1"),
-    "time": Answer(""),
+    "time": Answer(),
 }
+
+# Every token of the protocol is a text in each message, or a list in each.
+LISTS = {"LINK": LINK_FIELDS}
+_TEXTS = set(COMMON + ANSWER_COMMON + COMMAND_FIELDS + EVENT_FIELDS + LOG_FIELDS)
+for _form in tuple(REQUESTS.values()) + tuple(ANSWERS.values()):
+    LISTS.update(_form.lists)
+    _TEXTS.update(_form.required + _form.optional)
+_TEXTS.difference_update(LISTS)
 
 
 class Command:
@@ -137,7 +157,7 @@ class Command:
         self.max_days = max_days
 
 
-CONFIG_FIELDS = "SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
+CONFIG_FIELDS = "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
 COMMANDS = {
     "RESTART": Command(),
     "FETCH_LOGS": Command("", "LEVEL SINCE"),
@@ -145,7 +165,7 @@ COMMANDS = {
     "WIPE": Command("", "FORCE", True, 30),
     "REVOKE": Command("", "", True, 30),
     "ROTATE_DEVICE_KEY": Command(),
-    "TRUST_KEY": Command("ROLE KEY", "SIG_RELEASE"),
+    "TRUST_KEY": Command("ROLE KEY", "RELEASE_SIG"),
     "DISTRUST_KEY": Command("ROLE KEY", "", True),
     "HALT_UPDATES": Command(),
     "RESUME_UPDATES": Command(),
@@ -163,7 +183,7 @@ def is_integer(text):
 
 def is_decimal(text):
     whole, point, fraction = text.partition(".")
-    if point and (not 1 <= len(fraction) <= 6 or fraction.strip(_DIGITS)):
+    if point and (not 1 <= len(fraction) <= 17 or fraction.strip(_DIGITS)):
         return False
     return is_integer(whole)
 
@@ -190,21 +210,24 @@ def check_value(key, text):
         timetext.parse_ms(text)
 
 
-def check_values(message, form):
-    """Kinds and patterns of the declared tokens; lists where lists are declared, and only there."""
+def check_values(message):
+    """Raises Malformed for a text of the wrong kind or pattern, and for a list in a text's place.
+
+    Tokens that nobody declared may be anything.
+    """
     for key, value in message.items():
         if isinstance(value, str):
-            if key in form.lists:
+            if key in LISTS:
                 raise Malformed(key + " is a list")
             check_value(key, value)
             continue
-        fields = form.lists.get(key)
-        if fields is None:
+        if key in _TEXTS:
+            raise Malformed(key + " is not a list")
+        if key not in LISTS:
             continue
         for row in value:
             for field, text in row.items():
-                if field in fields:
-                    check_value(field, text)
+                check_value(field, text)
 
 
 def _belongs_elsewhere(request, key):
@@ -217,9 +240,9 @@ def _belongs_elsewhere(request, key):
 
 
 def check_request(op, message):
-    """Raises Malformed for what the message says wrongly, then MissingToken for what it leaves out."""
+    """Raises Malformed for what the message says wrongly, then MissingToken for what it lacks."""
     request = REQUESTS[op]
-    check_values(message, request)
+    check_values(message)
     named = message.get("OP")
     if named is None:
         for key in message:
@@ -240,10 +263,11 @@ def check_request(op, message):
 
 
 def check_answer(op, message):
-    """The same for an answer that says yes."""
-    form = ANSWERS[op]
-    check_values(message, form)
-    missing = [key for key in form.required if key not in message]
+    """The same for an answer; one with ERR1 may leave out what its operation requires."""
+    check_values(message)
+    if "ERR1" in message:
+        return
+    missing = [key for key in ANSWERS[op].required if key not in message]
     if missing:
         raise MissingToken(missing)
 

@@ -7,7 +7,7 @@ import binascii
 
 from . import lines, schema, toon
 from .errors import BadSignature, Malformed
-from .message import Canonical
+from .message import Canonical, canonical, check_names
 
 TOON = "text/toon"
 LINES = "text/plain"
@@ -117,6 +117,9 @@ def sign_command(crypto, seed, row):
 
 
 def verify_command(crypto, public, row):
+    for key in schema.COMMAND_REQUIRED:
+        if key not in row:
+            raise BadSignature("a command without " + key)
     signed = Canonical(_only(row, schema.COMMAND_SIGNED))
     verify_pieces(crypto, public, signed, row.get("SIG_SERV", ""))
 
@@ -155,7 +158,7 @@ def admin_text(row, d1):
     """What each administrator signs: the command and the one device it is for."""
     signed = _only(row, ("CMD1", "CMD2", "CMD3", "CMD5"))
     signed["D1"] = d1
-    return "KS-ADMIN-1|" + lines.encode(signed).decode()
+    return "KS-ADMIN-1|" + canonical(signed).decode()
 
 
 def link_text(seq, key_text):
@@ -180,5 +183,9 @@ def compose(message, content_type):
 
 
 def parse(data, content_type, max_bytes, max_tokens=schema.MESSAGE_MAX_TOKENS, max_rows=256):
-    decode = toon.decode if content_type == TOON else lines.decode
-    return decode(data, max_bytes, max_tokens, max_rows)
+    """The message in the bytes of either syntax. Raises Malformed (ToonError, LinesError)."""
+    if content_type != TOON:
+        return lines.decode(data, max_bytes, max_tokens, max_rows)
+    message = toon.decode(data, max_bytes, max_tokens, max_rows)
+    check_names(message)
+    return message

@@ -6,7 +6,6 @@ Integers only: the ESP32's floats are single precision and its epoch is 2000.
 from .errors import Malformed
 
 _DAYS_BEFORE = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
-_PATTERN = "dddd-dd-ddTdd:dd:dd"
 
 
 def _is_leap(year):
@@ -56,13 +55,11 @@ def parse_ms(text):
     """ms since 1970; further fraction digits (up to 6) are cut off. Raises Malformed."""
     if not 20 <= len(text) <= 27 or text[-1] != "Z":
         raise Malformed("not a UTC time")
-    for index in range(19):
-        expected = _PATTERN[index]
-        character = text[index]
-        if (expected == "d" and character not in "0123456789") or (
-            expected != "d" and character != expected
-        ):
-            raise Malformed("not a UTC time")
+    if text[4] + text[7] + text[10] + text[13] + text[16] != "--T::":
+        raise Malformed("not a UTC time")
+    digits = text[:4] + text[5:7] + text[8:10] + text[11:13] + text[14:16] + text[17:19]
+    if digits.strip("0123456789"):
+        raise Malformed("not a UTC time")
     fraction = text[19:-1]
     if fraction and (fraction[0] != "." or len(fraction) < 2 or fraction[1:].strip("0123456789")):
         raise Malformed("bad fraction of a second")
