@@ -1,8 +1,9 @@
 """KS token lines, the older transfer syntax (docs/protocol.md, section 1)."""
 
+from support import raises
+
 from ks_agent import lines
 from ks_agent.errors import LinesError
-from support import raises
 
 LIMIT = 16384
 
@@ -49,9 +50,7 @@ def test_lists_come_flattened_in_any_order():
     data = b"CMD_COUNT:2|CMD[1].CMD1:b|CMD[0].TS:t|CMD[0].CMD1:a|E_COUNT:0"
     read = {"CMD": [{"CMD1": "a", "TS": "t"}, {"CMD1": "b"}], "E": []}
     assert decode(data) == read
-    assert lines.encode(read) == (
-        b"CMD[0].CMD1:a|CMD[0].TS:t|CMD[1].CMD1:b|CMD_COUNT:2|E_COUNT:0"
-    )
+    assert lines.encode(read) == (b"CMD[0].CMD1:a|CMD[0].TS:t|CMD[1].CMD1:b|CMD_COUNT:2|E_COUNT:0")
 
 
 def test_a_list_and_a_token_whose_name_begins_alike_live_together():

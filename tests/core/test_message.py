@@ -1,8 +1,9 @@
 """Messages, the escape and the canonical string (docs/protocol.md, sections 1 and 2)."""
 
+from support import raises
+
 from ks_agent import message
 from ks_agent.errors import Malformed
-from support import raises
 
 
 def test_canonical_string_of_the_specifications_example():
@@ -99,7 +100,7 @@ def test_keys_are_upper_case_ascii_and_begin_with_a_letter():
 
 def test_check_takes_what_both_syntaxes_carry():
     message.check({"D1": "x", "CMD": [{"CMD1": "a", "X_COUNT": "1", "SIG_OTHER": "s"}], "E": []})
-    message.check({key: "s" for key in message.SIGNATURE_KEYS})
+    message.check(dict.fromkeys(message.SIGNATURE_KEYS, "s"))
 
 
 def test_check_refuses_keys_that_no_message_may_have():

@@ -1,8 +1,9 @@
 """Times on the wire as integers (docs/protocol.md, section 1)."""
 
+from support import raises
+
 from ks_agent import timetext
 from ks_agent.errors import Malformed
-from support import raises
 
 LAST = 253402300799999  # 9999-12-31T23:59:59.999Z
 
