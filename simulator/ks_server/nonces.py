@@ -37,6 +37,7 @@ _WHOLE_SECOND_MS: Final = 1_000
 
 _ROW: Final = 1
 _insert_nonce: Final = insert(nonces)
+_used: Final = select(nonces.c.use).where(nonces.c.use.in_(bindparam("uses", expanding=True)))
 _mark: Final = (
     update(fence_table)
     .where(fence_table.c.id == _ROW, fence_table.c.mark_ms < bindparam("now"))
@@ -114,13 +115,23 @@ class Fence:
             _replace(self.file, f"{self.run} {marked_ms}\n")
 
 
-def expires_ms(ts_ms: int) -> int:
-    """When a nonce sent with this TS may be forgotten."""
-    return ts_ms + TIMESTAMP_WINDOW_MS
+def use_of(d1: str, nonce: str) -> str:
+    """What must be unique; neither text may hold a slash (schema.check_value)."""
+    return d1 + "/" + nonce
 
 
-async def use(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    """Store nonces (d1, nonce, expires_ms). Raises NonceReused, and the savepoint is lost."""
+def row(d1: str, nonce: str, ts_ms: int) -> dict[str, Any]:
+    """One use, to be kept until the TS is too old anyway."""
+    return {"use": use_of(d1, nonce), "expires_ms": ts_ms + TIMESTAMP_WINDOW_MS}
+
+
+async def used(connection: AsyncConnection, uses: Sequence[str]) -> set[str]:
+    """Those of the uses that are stored."""
+    return set((await connection.execute(_used, {"uses": list(uses)})).scalars())
+
+
+async def store(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Store uses, made with `row`. Raises NonceReused, and the savepoint is lost."""
     try:
         await connection.execute(_insert_nonce, rows)
     except IntegrityError:

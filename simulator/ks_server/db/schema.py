@@ -70,13 +70,13 @@ devices = Table(
     _one_of("state", "active", "revoked"),
 )
 
+# One text for the pair, because SQLite finds many pairs at once only by scanning the whole index.
 nonces = Table(
     "nonces",
     metadata,
-    Column("d1", String(64), nullable=False),
-    Column("nonce", String(64), nullable=False),
+    Column("use", String(129), primary_key=True),  # D1/NONCE; neither may hold a slash
     Column("expires_ms", BigInteger, nullable=False, index=True),
-    PrimaryKeyConstraint("d1", "nonce"),
+    sqlite_with_rowid=False,
 )
 
 # One row (id 1). mark_ms is the highest server time ever stored. `run` names the start of the

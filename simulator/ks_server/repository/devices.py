@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ks_agent import signing
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..db.schema import devices, nonces
+from .. import nonces
+from ..db.schema import devices
 
 ACTIVE: Final = "active"
 REVOKED: Final = "revoked"
@@ -34,9 +35,6 @@ _columns: Final = (
     devices.c.kid,
 )
 _find: Final = select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True)))
-_used: Final = select(nonces.c.d1, nonces.c.nonce).where(
-    tuple_(nonces.c.d1, nonces.c.nonce).in_(bindparam("pairs", expanding=True))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +128,11 @@ async def find_all(
     """For each (D1, NONCE), in order."""
     rows: Any = await connection.execute(_find, {"ids": list({d1 for d1, _ in pairs})})
     known = {row.d1: Device(*row) for row in rows}
-    rows = await connection.execute(_used, {"pairs": list(set(pairs))})
-    used = {(row.d1, row.nonce) for row in rows}
-    return [Found(known.get(pair[0]), pair in used) for pair in pairs]
+    uses = [nonces.use_of(d1, nonce) for d1, nonce in pairs]
+    used = await nonces.used(connection, uses)
+    return [
+        Found(known.get(d1), use in used) for (d1, _), use in zip(pairs, uses, strict=True)
+    ]
 
 
 async def find_one(connection: AsyncConnection, d1: str) -> Device | None:

@@ -135,10 +135,10 @@ def upgrade() -> None:
 
     op.create_table(
         "nonces",
-        sa.Column("d1", sa.String(length=64), nullable=False),
-        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("use", sa.String(length=129), nullable=False),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("d1", "nonce", name=op.f("pk_nonces")),
+        sa.PrimaryKeyConstraint("use", name=op.f("pk_nonces")),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("nonces", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_nonces_expires_ms"), ["expires_ms"], unique=False)
