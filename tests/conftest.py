@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tools.micropython import ROOT, interpreter, works
+from tools.micropython import ARCHITECTURES, ROOT, interpreter, works
+
+ORACLES = ROOT / ".cache" / "npm" / "node_modules" / "@toon-format"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with one line on what this machine lacks and was therefore left out."""
+    lacking = [f"MicroPython {name}" for name in ARCHITECTURES if not works(interpreter(name))]
+    if not (ORACLES / "toon").is_dir():
+        lacking.append("TOON's reference from npm")
+    if lacking:
+        terminalreporter.write_sep("-", f"left out on this machine: {', '.join(lacking)}")
 
 
 @pytest.fixture(scope="session")
