@@ -1,0 +1,176 @@
+"""A terminal's application release: its files, its manifest, the release signature, the bundle.
+
+The form is `ks_agent.bundle`'s. Building needs no key; signing is a step of its own, made where
+the release key is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import ks_agent
+from ks_agent import bundle, schema, signing, timetext, toon
+from ks_agent.errors import Malformed
+
+from .keys import CRYPTO
+
+DEVICE_TYPES = ("ESP32_TERMINAL", "ESP32_READER", "RPI_TERMINAL")
+DAY_MS = 86_400_000
+DEFAULT_LIFE_DAYS = 3650
+PACKAGES = ("ks_agent", "ks_crypto", "ks_driver")
+ENTRY = "main.py"
+HOST_ENTRY = "host_main.py"
+# 2026-01-01T00:00:00Z: a fixed moment, so that the same files give the same bundle anywhere.
+FIRST_BUILD_MS = 1_767_225_600_000
+
+
+class ReleaseError(Exception):
+    """A release that cannot be built or used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One application release; `signature` is empty while it is unsigned."""
+
+    manifest: bytes = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
+    signature: str = ""
+
+    @property
+    def message(self) -> dict[str, object]:
+        """The manifest as a message. Raises Malformed."""
+        return dict(bundle.parse_manifest(self.manifest))
+
+    def token(self, key: str) -> str:
+        """A scalar of the manifest, such as FW1."""
+        return str(self.message[key])
+
+    @property
+    def manifest_hash(self) -> str:
+        """What the boot record holds as MANIFEST: hex SHA-256."""
+        return hashlib.sha256(self.manifest).hexdigest()
+
+    def signed(self, release_seed: bytes) -> Release:
+        """The same release with the signature of this release key."""
+        text = signing.manifest_text(CRYPTO, self.manifest)
+        return replace(self, signature=str(signing.sign_text(CRYPTO, release_seed, text)))
+
+    def assemble(self) -> bytes:
+        """The bundle: head, manifest, files. Raises ReleaseError while unsigned."""
+        if not self.signature:
+            raise ReleaseError("the release is not signed")
+        order = [str(row["PATH"]) for row in bundle.parse_manifest(self.manifest)["FILE"]]
+        head = bytes(bundle.make_head(self.manifest, self.signature))
+        return head + self.manifest + b"".join(self.files[path] for path in order)
+
+    def slot_files(self) -> dict[str, bytes]:
+        """What lies in the folder of a slot: manifest, signature, files."""
+        return {
+            "manifest.toon": self.manifest,
+            "manifest.sig": self.signature.encode("ascii"),
+            **self.files,
+        }
+
+
+def build(
+    files: Mapping[str, bytes],
+    *,
+    version: str,
+    counter: int,
+    release_id: str = "",
+    built_ms: int = FIRST_BUILD_MS,
+    expires_ms: int | None = None,
+    types: Sequence[str] = DEVICE_TYPES,
+) -> Release:
+    """An unsigned release of these files; `release_id` is `app-VERSION` when it is empty.
+
+    The same arguments give the same bytes. Raises ReleaseError for what a terminal would refuse.
+    """
+    rows = [
+        {"PATH": path, "SHA256": hashlib.sha256(data).hexdigest(), "SIZE": str(len(data))}
+        for path, data in sorted(files.items())
+    ]
+    message = {
+        "KIND": bundle.APPLICATION,
+        "FW1": release_id or "app-" + version.replace("+", "."),
+        "FW2": version,
+        "COUNTER": str(counter),
+        "BUILT": timetext.format_ms(built_ms),
+        "EXPIRES": timetext.format_ms(
+            built_ms + DEFAULT_LIFE_DAYS * DAY_MS if expires_ms is None else expires_ms
+        ),
+        "TYPES": ",".join(types),
+        "FILE": rows,
+    }
+    if ENTRY not in files:
+        raise ReleaseError(f"there is no {ENTRY} among the files")
+    manifest = bytes(toon.encode(message, schema.kind_of)) + b"\n"
+    if len(manifest) > bundle.MANIFEST_MAX_BYTES:
+        raise ReleaseError(
+            f"the manifest takes {len(manifest)} bytes, more than {bundle.MANIFEST_MAX_BYTES}"
+        )
+    try:
+        bundle.parse_manifest(manifest)
+    except Malformed as error:
+        raise ReleaseError(str(error)) from None
+    return Release(manifest, dict(files))
+
+
+def split(data: bytes) -> Release:
+    """The release in a bundle; checks its form and the files' hashes, no signature.
+
+    Raises Malformed.
+    """
+    length, signature = bundle.parse_head(data[: bundle.HEAD_BYTES])
+    end = bundle.HEAD_BYTES + length
+    manifest = data[bundle.HEAD_BYTES : end]
+    message = bundle.parse_manifest(manifest)
+    if bundle.total_bytes(message, length) != len(data):
+        raise Malformed("the bundle's size is not its manifest's")
+    files = {}
+    for row in message["FILE"]:
+        size = int(row["SIZE"])
+        content = data[end : end + size]
+        if hashlib.sha256(content).hexdigest() != row["SHA256"]:
+            raise Malformed(f"the file {row['PATH']} is not the manifest's")
+        files[str(row["PATH"])] = content
+        end += size
+    return Release(manifest, files, str(signature))
+
+
+def firmware_folder() -> Path:
+    """Where boot.py, host_main.py and the packages of the terminal lie. Raises ReleaseError."""
+    folder = Path(ks_agent.__file__).parent.parent
+    for candidate in (folder, Path(__file__).parent / "firmware"):
+        if (candidate / "boot.py").is_file() and (candidate / HOST_ENTRY).is_file():
+            return candidate
+    raise ReleaseError(f"boot.py and {HOST_ENTRY} are neither beside ks_agent nor in the package")
+
+
+@lru_cache(maxsize=1)
+def _installed_files() -> dict[str, bytes]:
+    folder = firmware_folder()
+    files = {ENTRY: (folder / HOST_ENTRY).read_bytes()}
+    for package in PACKAGES:
+        for path in sorted((folder / package).glob("*.py")):
+            files[f"{package}/{path.name}"] = path.read_bytes()
+    return files
+
+
+def installed_files() -> dict[str, bytes]:
+    """The files of the firmware that is installed here, with the host's entry as main.py."""
+    return dict(_installed_files())
+
+
+def folder_files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder by its path, without hidden ones and bytecode."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in parts):
+            files["/".join(parts)] = path.read_bytes()
+    return files

@@ -1,0 +1,107 @@
+"""What the factory puts on a terminal: whom to trust, who it is, the application."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ks_agent import toon
+from ks_agent.store import as_text
+
+from .application import Release, ReleaseError, firmware_folder
+from .keys import TrustedKey, encode_trust, public_text
+
+DEFAULT_TYPE = "ESP32_TERMINAL"
+FIRST_SLOT = "slot_a"
+
+
+class FileSystem(Protocol):
+    """The part of the `fs` port that provisioning needs."""
+
+    def open(self, path: str, mode: str) -> Any: ...
+    def mkdir(self, path: str) -> None: ...
+    def is_dir(self, path: str) -> bool: ...
+
+
+def factory_message(
+    d1: str,
+    server: str,
+    *,
+    d2: str = DEFAULT_TYPE,
+    otrt: str = "",
+    maker: str = "KS",
+    model: str = "simulator",
+) -> dict[str, str]:
+    """The tokens of `factory.toon`; `server` is the base URL."""
+    message = {"D1": d1, "D2": d2, "D4": maker, "D5": model, "SERVER": server}
+    if otrt:
+        message["OTRT"] = otrt
+    return message
+
+
+def factory_files(
+    d1: str, server: str, trust: Sequence[TrustedKey], release: Release, **factory: str
+) -> dict[str, bytes]:
+    """Every file of a new terminal by its path. Raises ReleaseError while unsigned."""
+    if not release.signature:
+        raise ReleaseError("the release is not signed")
+    message = factory_message(d1, server, **factory)
+    files = {
+        "trust.toon": encode_trust(trust),
+        "factory.toon": bytes(toon.encode(message, as_text)) + b"\n",
+    }
+    for path, data in release.slot_files().items():
+        files[f"{FIRST_SLOT}/{path}"] = data
+    return files
+
+
+def provision(
+    fs: FileSystem,
+    d1: str,
+    server: str,
+    trust: Sequence[TrustedKey],
+    release: Release,
+    **factory: str,
+) -> None:
+    """Write a new terminal's files through the `fs` port; `factory` as for `factory_message`."""
+    for path, data in factory_files(d1, server, trust, release, **factory).items():
+        _make_folders(fs, path)
+        with fs.open(path, "wb") as file:
+            file.write(data)
+
+
+def provision_folder(
+    folder: Path,
+    d1: str,
+    server: str,
+    trust: Sequence[TrustedKey],
+    release: Release,
+    **factory: str,
+) -> None:
+    """The same into a folder, with stage 0: `python3 DIR/boot.py DIR` runs it."""
+    files = factory_files(d1, server, trust, release, **factory)
+    files["boot.py"] = (firmware_folder() / "boot.py").read_bytes()
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def device_seed(seed: int, d1: str) -> bytes:
+    """A device key that follows from a number, for runs that can be repeated. Never for real."""
+    return hashlib.sha256(f"KS-SIMULATOR|{seed}|{d1}".encode()).digest()
+
+
+def device_public_text(seed: bytes) -> str:
+    """D3 of a device key."""
+    return public_text(seed)
+
+
+def _make_folders(fs: FileSystem, path: str) -> None:
+    parts = path.split("/")[:-1]
+    for count in range(1, len(parts) + 1):
+        folder = "/".join(parts[:count])
+        if not fs.is_dir(folder):
+            fs.mkdir(folder)

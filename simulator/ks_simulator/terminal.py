@@ -1,0 +1,158 @@
+"""One terminal inside this process: stage 0, the application in its slot, restarts, power cuts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ks_agent.ports import Ports
+from ks_driver.build import built_ms
+from ks_driver.loop import drive
+
+from .keys import CRYPTO
+from .loader import agent_class, stage_0
+
+CRASH_PAUSE_S = 1.0
+MEMORY_USED_BYTES = 96 * 1024
+TEMPERATURE_C = "41.5"
+
+Observer = Callable[[str, Mapping[str, str]], None]
+Sleeper = Callable[[float], Awaitable[None]]
+RandomBytes = Callable[[int], bytes]
+
+
+class SteadyClock:
+    """The `clock` port: ms since this boot."""
+
+    def __init__(self, build_ms: int) -> None:
+        self.build_ms = build_ms
+        self._start_ns = time.monotonic_ns()
+
+    def ticks_ms(self) -> int:
+        return (time.monotonic_ns() - self._start_ns) // 1_000_000
+
+
+class Rng:
+    """The `rng` port on any source of random bytes."""
+
+    def __init__(self, source: RandomBytes) -> None:
+        self.random_bytes = source
+
+
+class Partition:
+    """The `partition` port."""
+
+    def __init__(self, running: str) -> None:
+        self.running = running
+
+
+class Board:
+    """The `board` port: tells an observer what the terminal shows."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def temperature_c(self) -> str:
+        return TEMPERATURE_C
+
+    def memory_used_bytes(self) -> int:
+        return MEMORY_USED_BYTES
+
+    def show(self, event: str, detail: Mapping[str, Any]) -> None:
+        self._observer(event, {key: str(value) for key, value in detail.items()})
+
+
+class Terminal:
+    """A provisioned file system brought to life.
+
+    `observer(event, detail)` hears what the board shows, and `boot`, `restart`, `crash`,
+    `dormant` and `dead` from the world around it. What is on `fs` and in `vault` is all that
+    lives on over a restart.
+    """
+
+    def __init__(
+        self,
+        fs: Any,
+        vault: Any,
+        http: Any,
+        observer: Observer,
+        *,
+        crypto: Any = CRYPTO,
+        random_bytes: RandomBytes = os.urandom,
+        sleep: Sleeper = asyncio.sleep,
+        crash_pause_s: float = CRASH_PAUSE_S,
+    ) -> None:
+        self.fs = fs
+        self.vault = vault
+        self.http = http
+        self.boots = 0
+        self._observer = observer
+        self._crypto = crypto
+        self._rng = Rng(random_bytes)
+        self._sleep = sleep
+        self._crash_pause_s = crash_pause_s
+        self._life: asyncio.Task[str | None] | None = None
+        self._cycling = False
+
+    async def run(self) -> None:
+        """Live until dormant, dead (no good slot) or cancelled; cancelling cuts the power."""
+        while await self._boot():
+            pass
+
+    def power_cycle(self) -> None:
+        """Cut the power and give it back: the next boot follows at once."""
+        if self._life is not None and not self._life.done():
+            self._cycling = True
+            self._life.cancel()
+
+    async def _boot(self) -> bool:
+        self.boots += 1
+        try:
+            slot = stage_0().choose(self.fs, hashlib.sha256)
+        except SystemExit as refusal:
+            self._observer("dead", {"REASON": str(refusal)})
+            return False
+        self._observer("boot", {"SLOT": slot, "BOOT": str(self.boots)})
+        self._life = asyncio.create_task(self._live(slot))
+        try:
+            reason = await self._life
+        except asyncio.CancelledError:
+            if not self._cycling:
+                raise
+            self._cycling = False
+            self._observer("power", {})
+            return True
+        except Exception as crash:
+            self._observer("crash", {"CLASS": type(crash).__name__, "TEXT": str(crash)})
+            await asyncio.sleep(self._crash_pause_s)
+            return True
+        finally:
+            self._life.cancel()
+            self.http.close()
+        if reason is None:
+            self._observer("dormant", {})
+            return False
+        self._observer("restart", {"REASON": reason})
+        return True
+
+    async def _live(self, slot: str) -> str | None:
+        try:
+            agent = agent_class(self.fs, slot)(self._ports(slot))
+            return await drive(agent.run(), self.http, self.fs, self._sleep)  # type: ignore[no-any-return]
+        except SystemExit as leaving:  # would end this whole process, not one terminal
+            raise RuntimeError(f"the application left: {leaving}") from None
+
+    def _ports(self, slot: str) -> Ports:
+        return Ports(
+            SteadyClock(built_ms(self.fs, slot)),
+            self._rng,
+            self.fs,
+            self.vault,
+            Partition(slot),
+            self._crypto,
+            Board(self._observer),
+        )

@@ -1,0 +1,98 @@
+"""Releases: built the same twice, in the form that the terminal's own code reads."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ks_agent import bundle, signing
+from ks_agent.errors import BadSignature, Malformed
+from ks_simulator.application import Release, ReleaseError, build, installed_files, split
+from ks_simulator.keys import CRYPTO, RoleKeys
+
+FILES = {"main.py": b"print('hello')\n", "ks_agent/__init__.py": b"", "ks_agent/agent.py": b"x"}
+KEYS = RoleKeys.make()
+NAMES = st.text("abcXYZ019_-", min_size=1, max_size=12)
+TREES = st.dictionaries(
+    NAMES.map(lambda name: f"lib/{name}.py"), st.binary(max_size=64), max_size=8
+)
+
+
+def made(version: str = "1.2.3") -> Release:
+    return build(FILES, version=version, counter=4)
+
+
+def test_the_same_files_give_the_same_bytes() -> None:
+    backwards = dict(reversed(FILES.items()))
+    assert build(backwards, version="1.2.3", counter=4).manifest == made().manifest
+
+
+def test_the_manifest_says_what_it_was_given() -> None:
+    message = made().message
+    assert message["FW1"] == "app-1.2.3"
+    assert message["FW2"] == "1.2.3"
+    assert message["COUNTER"] == "4"
+    assert message["BUILT"] == "2026-01-01T00:00:00.000Z"
+    assert message["TYPES"] == "ESP32_TERMINAL,ESP32_READER,RPI_TERMINAL"
+    assert [row["PATH"] for row in message["FILE"]] == sorted(FILES)  # type: ignore[attr-defined]
+
+
+@given(TREES)
+def test_a_bundle_splits_into_the_release_it_was_made_of(tree: dict[str, bytes]) -> None:
+    release = build({**tree, "main.py": b""}, version="0.1.0", counter=0).signed(KEYS.release)
+    data = release.assemble()
+    assert split(data) == release
+    length, _ = bundle.parse_head(data[: bundle.HEAD_BYTES])
+    assert bundle.total_bytes(release.message, length) == len(data)
+
+
+@given(st.data())
+def test_a_changed_bundle_is_malformed_or_has_a_wrong_signature(data: st.DataObject) -> None:
+    bytes_ = bytearray(made().signed(KEYS.release).assemble())
+    place = data.draw(st.integers(0, len(bytes_) - 1))
+    bytes_[place] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        release = split(bytes(bytes_))
+        text = signing.manifest_text(CRYPTO, release.manifest)
+        public = CRYPTO.public_key(KEYS.release)
+        signing.verify_text(CRYPTO, public, text, release.signature)
+    except (Malformed, BadSignature):
+        return
+    pytest.fail("a changed bundle was taken for a good one")
+
+
+def test_an_unsigned_release_has_no_bundle() -> None:
+    with pytest.raises(ReleaseError, match="not signed"):
+        made().assemble()
+
+
+@pytest.mark.parametrize(
+    ("files", "version", "why"),
+    [
+        ({"other.py": b""}, "1.0.0", "no main.py"),
+        ({"main.py": b"", "../x": b""}, "1.0.0", "bad path"),
+        ({"main.py": b"", "a b": b""}, "1.0.0", "bad path"),
+        ({"main.py": b"", "manifest.toon": b""}, "1.0.0", "bad path"),
+        ({"main.py": b""}, "1.0", "not a version"),
+        ({"main.py": b""} | {f"f{n}": b"" for n in range(200)}, "1.0.0", "bytes, more than"),
+    ],
+)
+def test_a_release_that_a_terminal_would_refuse_is_not_built(
+    files: dict[str, bytes], version: str, why: str
+) -> None:
+    with pytest.raises(ReleaseError, match=why):
+        build(files, version=version, counter=1)
+
+
+def test_the_installed_firmware_fits_into_a_release() -> None:
+    files = installed_files()
+    assert b"def main(root, slot" in files["main.py"]
+    assert "ks_agent/agent.py" in files
+    release = build(files, version="1.0.0", counter=1)
+    assert release.manifest_hash == hashlib.sha256(release.manifest).hexdigest()
+    assert len(release.manifest) <= bundle.MANIFEST_MAX_BYTES
+
+
+def test_a_release_shows_no_content_in_its_repr() -> None:
+    assert "hello" not in repr(made())
