@@ -29,6 +29,11 @@ PROSE = (".md", ".svg", ".txt", ".example")
 # file -> why it may be longer
 LONG_MODULES: dict[str, str] = {}
 
+# Where functions may be longer, and why.
+LONG_FUNCTIONS = {
+    "simulator/ks_server/migrations/versions/": "a migration is one list of steps, never edited",
+}
+
 # package -> its folder, and the packages it may import besides itself
 PACKAGES = {
     "ks_agent": ("firmware", set()),
@@ -155,6 +160,8 @@ def test_lines_fit_into_a_hundred_columns() -> None:
 def test_functions_stay_under_seventy_lines() -> None:
     long = []
     for path in MODULES:
+        if path.as_posix().startswith(tuple(LONG_FUNCTIONS)):
+            continue
         for node in ast.walk(parse(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
                 lines = node.end_lineno - node.lineno + 1
