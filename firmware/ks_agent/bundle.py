@@ -16,7 +16,8 @@ APPLICATION = "application"
 
 _MAGIC = "KS-BUNDLE-1 LEN:"
 _SIGNATURE = " SIG:"
-_PATH = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/"
+_IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
+_PATH = _IDENTIFIER + "_./"
 _REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES", "FILE")
 RESERVED = ("manifest.toon", "manifest.sig")
 
@@ -65,6 +66,11 @@ def parse_manifest(data):
         if row["PATH"] in paths:
             raise Malformed("a file twice")
         paths.add(row["PATH"])
+    for path in paths:
+        while "/" in path:
+            path = path[: path.rfind("/")]
+            if path in paths:
+                raise Malformed("a file that is a folder")
     return manifest
 
 
@@ -90,7 +96,9 @@ def total_bytes(manifest, manifest_length):
 
 def version(text):
     """A semver version as a key for comparing (semver.org, section 11). Raises Malformed."""
-    text = text.partition("+")[0]
+    text, plus, build = text.partition("+")
+    if plus:
+        _identifiers(build)
     numbers, dash, before = text.partition("-")
     parts = numbers.split(".")
     if len(parts) != 3:
@@ -99,14 +107,20 @@ def version(text):
     if not dash:
         return (key, 1, [])
     tail = []
-    for part in before.split("."):
-        if not part or part.strip(_PATH[:62] + "-"):
-            raise Malformed("not a version")
+    for part in _identifiers(before):
         if part.strip("0123456789"):
             tail.append((1, 0, part))
         else:
             tail.append((0, _number(part), ""))
     return (key, 0, tail)
+
+
+def _identifiers(text):
+    parts = text.split(".")
+    for part in parts:
+        if not part or part.strip(_IDENTIFIER):
+            raise Malformed("not a version")
+    return parts
 
 
 def _number(text):

@@ -4,6 +4,9 @@ The core never does I/O: its generators yield these, the driver performs them an
 in, or throws what went wrong. OSError stands for every failure of the link.
 """
 
+# First argument of the OSError for a certificate that is not valid at the terminal's date.
+CERTIFICATE_DATE = "certificate date"
+
 
 class Fetch:
     """One HTTP exchange; the driver sends a Response.

@@ -74,7 +74,11 @@ class BadSignature(PeerError):
 
 
 class Unbound(PeerError):
+    """`claim` is the error code that an unsigned answer asserts, `wait_s` its bounded delay."""
+
     code = "UNBOUND"
+    claim = ""
+    wait_s = None
 
 
 class Refused(PeerError):

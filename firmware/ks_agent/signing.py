@@ -12,8 +12,8 @@ from .message import Canonical, canonical, check_names
 TOON = "text/toon"
 LINES = "text/plain"
 
-_PEM_BEGIN = "-----BEGIN PUBLIC KEY-----"
-_PEM_END = "-----END PUBLIC KEY-----"
+_PEM_BEGIN = b"-----BEGINPUBLICKEY-----"
+_PEM_END = b"-----ENDPUBLICKEY-----"
 # RFC 8410 section 4: SubjectPublicKeyInfo of an Ed25519 key is this prefix and the 32 raw bytes.
 _SPKI_PREFIX = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"
 
@@ -38,16 +38,12 @@ def decode_public_key(text):
     raw = unb64(text)
     if len(raw) == 32:
         return raw
-    try:
-        pem = raw.decode()
-    except UnicodeError:
+    # Without its blanks, as each writer breaks and ends lines in its own way.
+    for blank in (b"\r", b"\n", b" "):
+        raw = raw.replace(blank, b"")
+    if not raw.startswith(_PEM_BEGIN) or not raw.endswith(_PEM_END):
         raise Malformed("not a public key")
-    pem = "".join(pem.split())
-    begin = "".join(_PEM_BEGIN.split())
-    end = "".join(_PEM_END.split())
-    if not pem.startswith(begin) or not pem.endswith(end):
-        raise Malformed("not a public key")
-    der = unb64(pem[len(begin) : -len(end)])
+    der = unb64(str(raw[len(_PEM_BEGIN) : -len(_PEM_END)], "ascii"))
     if len(der) != 44 or der[:12] != _SPKI_PREFIX:
         raise Malformed("not an Ed25519 public key")
     return der[12:]

@@ -7,7 +7,8 @@ its name, synced, and renamed over it (LittleFS and POSIX make the rename atomic
 import binascii
 
 from . import toon
-from .errors import Corrupt, Malformed
+from .errors import Corrupt, LocalError, Malformed
+from .message import check
 
 STATE = "data/state/"
 MAX_RECORD_BYTES = 16384
@@ -40,13 +41,17 @@ class Store:
             return None
         if size > MAX_RECORD_BYTES:
             raise Corrupt(path + ": too large")
-        with self._fs.open(path, "rb") as file:
-            data = file.read()
+        try:
+            with self._fs.open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise Corrupt(path + ": " + str(error))
         end = len(data) - _TRAILER_BYTES
         if end < 0 or data[end:] != trailer(data[:end]):
             raise Corrupt(path + ": checksum")
+        limit = MAX_RECORD_BYTES
         try:
-            return toon.decode(data[:end], MAX_RECORD_BYTES, max_tokens=1024)
+            return toon.decode(data[:end], limit, limit, limit, limit)
         except Malformed as error:
             raise Corrupt(path + ": " + str(error))
 
@@ -58,7 +63,14 @@ class Store:
             return None
 
     def write(self, path, message):
+        """Raises LocalError, and writes nothing, for what could not be read back."""
+        try:
+            check(message)
+        except Malformed as error:
+            raise LocalError(path + ": " + str(error))
         data = toon.encode(message, as_text) + b"\n"
+        if len(data) + _TRAILER_BYTES > MAX_RECORD_BYTES:
+            raise LocalError(path + ": a record of %d bytes" % len(data))
         self.write_bytes(path, data + trailer(data))
 
     def write_bytes(self, path, data):

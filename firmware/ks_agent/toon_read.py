@@ -5,22 +5,16 @@ the limits, two rules are the protocol's and not TOON's: keys are `[A-Z][A-Z0-9_
 called `..._COUNT` is refused, as the length of a list is its header's.
 
 What a string means is the specification's (4.x) affair; sections are named where a rule is not
-obvious. Each search below runs over a line once: the time is linear in the document.
+obvious. The time is linear in the document: each search runs over a line once.
 """
 
 from . import utf8
 from .errors import ToonError
 from .message import is_key
+from .toon_text import DIGITS, LITERAL, closing_quote, split_cells, unquote
 
 # A long document is decoded in pieces of whole lines, never into one big string.
 PIECE_BYTES = 1024
-
-DIGITS = "0123456789"
-# ASCII that stands for itself in a bare string, but for what it may begin and end with
-# (section 7.2), and in a quoted one (section 7.1).
-BARE = " !#$%&'()*+-./0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
-LITERAL = BARE + ":[]{},"
-_ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 
 
 def decode(data, max_bytes, max_tokens=128, max_rows=256, max_value_bytes=4096):
@@ -114,10 +108,10 @@ class _Reader:
         """A line at depth 0 that does not begin with a plain key, a colon and a space."""
         key, colon, _ = content.partition(":")
         if content[0] == '"':
-            end = _closing_quote(content, 1) + 1
+            end = closing_quote(content, 1) + 1
             if not end:
                 self.fail("unterminated string", 1)
-            key = self.unquote(content[:end], 1)
+            key = unquote(content[:end], 1, self.fail)
             rest = content[end:].lstrip(" ")
             bracket = end if content[end : end + 1] == "[" else -1
             colon = rest[:1] == ":"
@@ -144,7 +138,7 @@ class _Reader:
             if text[0] == '"':
                 value = text[1:-1]
                 if text.find('"', 1) != len(text) - 1 or value.strip(LITERAL):
-                    value = self.unquote(text, len(content) - len(text) + 1)
+                    value = unquote(text, len(content) - len(text) + 1, self.fail)
             if len(value) > self.safe_characters:
                 self.check_size(value, len(content) - len(text) + 1)
             if "_" in key and key.endswith("_COUNT"):
@@ -205,7 +199,7 @@ class _Reader:
         for part in text.split(delimiter, self.tokens_left + 1):
             name = part.strip(" ")
             if name[:1] == '"':
-                name = self.unquote(name, column)
+                name = unquote(name, column, self.fail)
             if not is_key(name):
                 self.fail("a field name outside [A-Z][A-Z0-9_]*", column)
             if name in names:
@@ -266,9 +260,9 @@ class _Reader:
 
     def any_row(self, content):
         width = len(self.fields)
-        cells = _split(content, self.delimiter, width)
+        cells = split_cells(content, self.delimiter, width)
         # Section 9.3: a colon before the first delimiter makes it a field, and none may be here.
-        if len(_split(cells[0], ":", 1)) > 1:
+        if len(split_cells(cells[0], ":", 1)) > 1:
             self.fail("a field among the rows", 3)
         if len(cells) != width:
             self.fail("%d cells, not one for each field" % len(cells), 3)
@@ -277,90 +271,10 @@ class _Reader:
         for name, cell in zip(self.fields, cells):
             value = cell.strip(" ")
             if value[:1] == '"':
-                row[name] = value = self.unquote(value, column)
+                row[name] = value = unquote(value, column, self.fail)
             elif value != "null":
                 row[name] = value
             if len(value) > self.safe_characters:
                 self.check_size(value, column)
             column += len(cell) + 1
         return row
-
-    # -- strings --------------------------------------------------------------------------------
-
-    def unquote(self, token, column):
-        """The text of a token that begins with a quote (sections 7.1 and 7.4)."""
-        end = _closing_quote(token, 1)
-        if end < 0:
-            self.fail("unterminated string", column)
-        if end != len(token) - 1:
-            self.fail("text after the closing quote", column + end + 1)
-        out = []
-        start = 1
-        while start <= end:
-            slash = token.find("\\", start, end)
-            if slash < 0:
-                slash = end
-            chunk = token[start:slash]
-            self.check_controls(chunk, column + start)
-            out.append(chunk)
-            start = slash + 1
-            if slash < end:
-                letter = token[start]
-                if letter == "u":
-                    out.append(self.character(token[start + 1 : start + 5], column + slash))
-                    start += 5
-                elif letter in _ESCAPES:
-                    out.append(_ESCAPES[letter])
-                    start += 1
-                else:
-                    self.fail("an unknown escape", column + slash)
-        return "".join(out)
-
-    def character(self, digits, column):
-        if len(digits) != 4 or digits.strip("0123456789abcdefABCDEF"):
-            self.fail("an escape needs four hex digits", column)
-        code = int(digits, 16)
-        if 0xD800 <= code <= 0xDFFF:
-            self.fail("an escaped surrogate", column)
-        return chr(code)
-
-    def check_controls(self, text, column):
-        """Quoted text holds no bare control character but the tab (section 7.1, quoted-char)."""
-        for index in range(len(text)):
-            if text[index] < " " and text[index] != "\t":
-                self.fail("a bare control character in a string", column + index)
-
-
-def _closing_quote(text, start):
-    """Index of the quote that ends the string whose content begins at `start`; -1 without one."""
-    quote = text.find('"', start)
-    while quote >= 0:
-        slash = text.find("\\", start, quote)
-        if slash < 0:
-            return quote
-        start = slash + 2
-        if quote < start:
-            quote = text.find('"', start)
-    return -1
-
-
-def _split(text, delimiter, limit):
-    """Like str.split, at delimiters outside quotes only."""
-    cells = []
-    start = 0
-    cut = text.find(delimiter)
-    quote = text.find('"')
-    while cut >= 0 and len(cells) < limit:
-        if 0 <= quote < cut:
-            end = _closing_quote(text, quote + 1)
-            if end < 0:
-                break
-            quote = text.find('"', end + 1)
-            if cut < end:
-                cut = text.find(delimiter, end + 1)
-        else:
-            cells.append(text[start:cut])
-            start = cut + 1
-            cut = text.find(delimiter, start)
-    cells.append(text[start:])
-    return cells

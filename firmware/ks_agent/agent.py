@@ -1,0 +1,297 @@
+"""The agent: one generator that is the terminal's whole life, from the first boot to the last.
+
+    driver: effect = generator.send(result)     effects: Fetch, Download, Sleep, Restart
+
+It ends when the terminal is dormant: wiped, without a key, waiting to be provisioned.
+"""
+
+from . import effectors, life
+from .backoff import SPREAD_MS, Backoff, Link
+from .clock import Clock
+from .commands import ERROR, OK, Commands
+from .config import Config
+from .effects import Restart, Sleep
+from .errors import PeerError, Refused, Unbound
+from .exchange import Exchange, wait_s
+from .identity import Identity, read_factory
+from .log import Log, upload
+from .outbox import Outbox
+from .performed import Performed
+from .ports import random_below
+from .rotation import Rotation
+from .slots import Slots
+from .store import STATE, Store
+from .trust import Trust
+from .update import FIRST_RETRY_MS, LONGEST_RETRY_MS, Updater
+
+RTO_MIN_S = 10
+RTO_MAX_S = 3600
+DEFAULT_RTO_S = 60
+RTY_MIN_S = 1
+RTY_MAX_S = 3600
+TRIAL_WAIT_MAX_MS = 30000
+LOG_UPLOAD_PAUSE_MS = 300000
+RTO_PATH = STATE + "rto.toon"
+CRASH_PATH = STATE + "crash.toon"
+MEGABYTE = 1048576
+
+
+class Agent:
+    """Built anew at every boot, from what the ports hold. Raises LocalError when that is unusable."""
+
+    def __init__(self, ports):
+        self.ports = ports
+        self.store = Store(ports.fs)
+        self.clock = Clock(ports.clock, self.store)
+        self.log = Log(self.clock)
+        self.link = Link(self.clock)
+        self.identity = Identity(ports, self.store)
+        self.trust = Trust(ports.fs, self.store, ports.crypto)
+        self.config = Config(self.store, self.clock)
+        self.outbox = Outbox(self.store, self.log)
+        self.performed = Performed(self.store, self.clock)
+        self.exchange = Exchange(
+            ports, self.identity, self.trust, self.config, self.clock, self.link
+        )
+        self.rotation = Rotation(ports, self.identity, self.exchange)
+        self.updater = Updater(
+            ports,
+            self.store,
+            self.identity,
+            self.trust,
+            self.clock,
+            self.log,
+            self.outbox,
+            Slots(ports, self.store),
+            Backoff(ports.rng, FIRST_RETRY_MS, LONGEST_RETRY_MS),
+        )
+        doing = effectors.Effectors(self)
+        self.commands = Commands(
+            ports,
+            self.identity,
+            self.trust,
+            self.clock,
+            self.log,
+            self.performed,
+            self.outbox,
+            doing.handlers(),
+            doing.visible,
+        )
+        self._backoff = Backoff(ports.rng)
+        self._rto_s = DEFAULT_RTO_S
+        self._beats = 0
+        self._unknown = False
+        self._logs_not_before_ms = 0
+
+    def run(self):
+        if self.identity.state == life.DORMANT:
+            self._end()
+            return
+        self._boot()
+        yield Sleep(self._first_wait_ms())
+        while True:
+            wait_ms = yield from self._cycle()
+            if self.identity.state == life.DORMANT:
+                return
+            if self.updater.overdue():
+                yield Restart("trial without a signed round trip")
+            if self.config.overdue():
+                self._give_up_config()
+                wait_ms = 0
+            elif self.config.on_trial or self.updater.slots.on_trial:
+                wait_ms = min(wait_ms, TRIAL_WAIT_MAX_MS)
+            yield Sleep(wait_ms)
+
+    def _boot(self):
+        if self.identity.state == life.BLANK:
+            self.identity.make_key()
+            self.ports.board.show("key_made", {})
+        if not self.identity.adopted:
+            self._adopt()
+        if self.performed.lost:
+            self.log.error("the record of performed commands was damaged")
+        if self.trust.restored:
+            self.log.error("the trust store was damaged: back to the factory's keys")
+        self._rto_s = int((self.store.read_or_none(RTO_PATH) or {}).get("RTO", DEFAULT_RTO_S))
+        crash = self.store.read_or_none(CRASH_PATH)
+        if crash is not None:
+            self.log.add("FATAL", "crashed: %s %s" % (crash.get("CLASS"), crash.get("TEXT")))
+            self.store.remove(CRASH_PATH)
+        self.commands.settle()
+        self.config.end_trial()
+        self.updater.settle()
+        if self.store.exists(effectors.WIPE_PATH):
+            effectors.finish_erasing(self)
+
+    def _adopt(self):
+        factory = read_factory(self.ports.fs)
+        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
+        self.config.start(fields)
+        self.identity.adopt(factory)
+
+    def _first_wait_ms(self):
+        # After a power cut a whole site boots at once; a terminal that never registered is alone.
+        if self.identity.state == life.UNREGISTERED:
+            return 0
+        return random_below(self.ports.rng, min(self._rto_s * 1000, SPREAD_MS))
+
+    def _cycle(self):
+        """One conversation with the server; gives the ms to wait before the next."""
+        try:
+            if self.identity.state == life.WIPING:
+                yield from self._finish_wiping()
+            else:
+                yield from self._converse()
+            self._backoff.succeeded()
+            at_once = self.identity.state == life.WIPING or self.config.on_trial
+            return 0 if at_once else self._rto_s * 1000
+        except Refused as refused:
+            return self._after_refusal(refused)
+        except PeerError as error:
+            return self._after_nonsense(error)
+        except OSError as error:
+            self.ports.board.show("offline", {"reason": str(error)})
+            return self._backoff.failed()
+
+    def _converse(self):
+        if self.rotation.in_doubt:
+            yield from self._resolve_rotation()
+        if self.identity.state == life.UNREGISTERED or self._unknown:
+            yield from self._register()
+        if self.identity.state == life.REVOKED:
+            yield from self._obey()
+            if self.identity.state == life.WIPING:
+                return
+        answer = yield from self._heartbeat()
+        try:
+            yield from self._after_heartbeat(answer)
+        except Refused as refused:
+            # Only a refused heartbeat or registration may hold up the next heartbeat.
+            self._note_refusal(refused)
+
+    def _after_heartbeat(self, answer):
+        if answer.get("PENDING_CMDS", "0") != "0":
+            yield from self.commands.poll(self.exchange)
+        if self.identity.state == life.WIPING:
+            return
+        yield from self.outbox.flush(self.exchange)
+        if self.rotation.pending and not self.performed.started():
+            self.rotation.forget()
+        yield from self._upload_logs()
+        offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
+        if offered is not None and self.updater.wanted(offered):
+            yield from self.updater.update(self.exchange)
+
+    def _register(self):
+        tokens = {"D3": self.identity.public_text()}
+        for key in ("D2", "D4", "D5", "M1", "OTRT"):
+            if self.identity.get(key):
+                tokens[key] = self.identity.get(key)
+        answer = yield from self.exchange.call("register", tokens)
+        self._unknown = False
+        if self.identity.can("registered"):
+            self.identity.step("registered")
+        self.identity.spend_token()
+        self._take_rto(answer)
+        self.ports.board.show("registered", {"D1": self.identity.d1})
+
+    def _heartbeat(self):
+        answer = yield from self.exchange.call("heartbeat", self.heartbeat_tokens())
+        if self.identity.state == life.REVOKED:
+            self.identity.step("reinstated")
+        self._take_rto(answer)
+        self.updater.prove()
+        if self.config.on_trial:
+            self.config.proven()
+            self.commands.finish(self.config.cmd1, OK, "applied")
+            self.config.end_trial()
+        self.ports.board.show("heartbeat", {"TS": answer["TS"]})
+        return answer
+
+    def heartbeat_tokens(self):
+        self._beats += 1
+        used = self.ports.board.memory_used_bytes() * 100 // MEGABYTE
+        tokens = {
+            "HB1": str(self._beats),
+            "HB2": str(self.clock.ticks_ms() // 1000),
+            "HB3": "%d.%02d" % (used // 100, used % 100),
+            "HB6": self.link.status(),
+            "FW2": self.updater.version,
+        }
+        temperature = self.ports.board.temperature_c()
+        if temperature is not None:
+            tokens["HB4"] = temperature
+        if self.clock.synced:
+            tokens["HB5"] = self.clock.boot_text()
+        return tokens
+
+    def _obey(self):
+        """All that a revoked terminal may still do: be told to wipe itself."""
+        yield from self.commands.poll(self.exchange)
+        yield from self.outbox.flush(self.exchange)
+
+    def _resolve_rotation(self):
+        row = None
+        for started in self.performed.started():
+            if started["CMD2"] == "ROTATE_DEVICE_KEY":
+                row = started
+        committed = yield from self.rotation.resolve(self.heartbeat_tokens())
+        if row is not None:
+            status, text = (OK, "") if committed else (ERROR, "the old key goes on")
+            self.commands.finish(row["CMD1"], status, text)
+
+    def _finish_wiping(self):
+        """The key stays until the acknowledgement is answered, at most 7 days."""
+        if not effectors.key_has_expired(self):
+            yield from self.outbox.flush(self.exchange)
+        self._end()
+
+    def _end(self):
+        self.outbox.clear()
+        self.identity.erase_key()
+        self.store.remove(effectors.WIPE_PATH)
+        self.ports.board.show("dormant", {})
+
+    def _upload_logs(self):
+        level = self.config.get("LOG_LEVEL", "ERROR")
+        now_ms = self.clock.ticks_ms()
+        if now_ms < self._logs_not_before_ms or not self.log.has_unsent(level):
+            return
+        self._logs_not_before_ms = now_ms + LOG_UPLOAD_PAUSE_MS
+        yield from upload(self.exchange, self.log, self.ports.rng, level)
+
+    def _take_rto(self, answer):
+        rto_s = wait_s(answer, "RTO", RTO_MIN_S, RTO_MAX_S)
+        if rto_s is not None and rto_s != self._rto_s:
+            self.store.write(RTO_PATH, {"RTO": str(rto_s)})
+            self._rto_s = rto_s
+
+    def _give_up_config(self):
+        cmd1 = self.config.cmd1
+        self.commands.finish(cmd1, ERROR, "the old configuration is back")
+        self.config.end_trial()
+        self.log.error("the new configuration reached no server")
+
+    def _after_refusal(self, refused):
+        self._note_refusal(refused)
+        if refused.code == "REVOKED" and self.identity.can("revoked"):
+            self.identity.step("revoked")
+        wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
+        return self._backoff.failed() if wait is None else wait * 1000
+
+    def _note_refusal(self, refused):
+        self.ports.board.show("refused", {"ERR1": refused.code})
+        self.log.warn("refused: " + refused.code)
+
+    def _after_nonsense(self, error):
+        """An answer that cannot be believed: back off, whatever it says."""
+        self.ports.board.show("unbelievable", {"code": error.code, "reason": str(error)})
+        self.log.warn("answer not believed: " + error.code)
+        wait_ms = self._backoff.failed()
+        if isinstance(error, Unbound):
+            # Registering again changes nothing where the device is known, and mends a lost one.
+            if error.claim == "DEVICE_NOT_FOUND":
+                self._unknown = True
+            if error.wait_s is not None:
+                return max(wait_ms, error.wait_s * 1000)
+        return wait_ms

@@ -1,0 +1,158 @@
+"""What each command does, one generator a command: (command, payload) -> (ACK1, ACK2) or LATER."""
+
+from . import lines, signing, timetext
+from .commands import LATER, OK
+from .config import CONNECTION
+from .effects import Restart
+from .errors import CommandRefused, Malformed
+from .log import LEVELS, upload
+from .store import STATE
+from .trust import RELEASE
+
+WIPE_PATH = STATE + "wipe.toon"
+KEY_KEPT_MS = 7 * 86400000
+# What WIPE and REVOKE leave: the id, the performed ids, and what they need to be acknowledged.
+# The key and the security counter are in the vault; the boot record says which slot is good.
+SPARED = ("identity.toon", "performed.toon", "wipe.toon", "boot.toon", "trust.toon", "outbox")
+
+
+class Effectors:
+    """`agent` is the whole terminal: commands reach into every part of it."""
+
+    def __init__(self, agent):
+        self._agent = agent
+
+    def handlers(self):
+        return {
+            "RESTART": self.restart,
+            "FETCH_LOGS": self.fetch_logs,
+            "APPLY_CONFIG": self.apply_config,
+            "WIPE": self.erase,
+            "REVOKE": self.erase,
+            "ROTATE_DEVICE_KEY": self.rotate_device_key,
+            "TRUST_KEY": self.trust_key,
+            "DISTRUST_KEY": self.distrust_key,
+            "HALT_UPDATES": self.halt_updates,
+            "RESUME_UPDATES": self.resume_updates,
+            "IDENTIFY": self.identify,
+        }
+
+    def visible(self, name, row):
+        """After a power cut: True when the effect can be read back, LATER when it goes on."""
+        agent = self._agent
+        if name == "RESTART":
+            return True
+        if name == "APPLY_CONFIG":
+            return agent.config.settle(row["CMD1"])
+        if name in ("WIPE", "REVOKE"):
+            return LATER if agent.store.exists(WIPE_PATH) else False
+        if name == "ROTATE_DEVICE_KEY":
+            if agent.rotation.in_doubt:
+                return LATER
+            return agent.rotation.committed
+        if name in ("HALT_UPDATES", "RESUME_UPDATES"):
+            return agent.updater.halted == (name == "HALT_UPDATES")
+        if name in ("TRUST_KEY", "DISTRUST_KEY"):
+            payload = lines.decode(row["CMD3"].encode(), 4096)
+            trusted = agent.trust.has(payload["ROLE"], payload["KEY"])
+            return trusted == (name == "TRUST_KEY")
+        return False
+
+    def restart(self, command, payload):
+        yield Restart("command")
+        return LATER
+
+    def identify(self, command, payload):
+        self._agent.ports.board.show("identify", {})
+        return OK, ""
+        yield
+
+    def fetch_logs(self, command, payload):
+        agent = self._agent
+        level = payload.get("LEVEL", "DEBUG")
+        since = payload.get("SINCE", "")
+        if level not in LEVELS:
+            raise CommandRefused("MALFORMED", "no such LEVEL")
+        if since:
+            since = timetext.format_ms(timetext.parse_ms(since))
+        cmd1 = command["CMD1"]
+        log_id = yield from upload(agent.exchange, agent.log, agent.ports.rng, level, since, cmd1)
+        return OK, log_id
+
+    def apply_config(self, command, payload):
+        if not payload:
+            raise Malformed("no configuration")
+        self._agent.config.try_out(payload, command["CMD1"])
+        return LATER
+        yield
+
+    def halt_updates(self, command, payload):
+        self._agent.updater.halt(True)
+        return OK, ""
+        yield
+
+    def resume_updates(self, command, payload):
+        self._agent.updater.halt(False)
+        return OK, ""
+        yield
+
+    def trust_key(self, command, payload):
+        """Role release needs a release key's word; role admin had two administrators'."""
+        trust = self._agent.trust
+        role, key_text = payload["ROLE"], payload["KEY"]
+        if role == RELEASE:
+            text = signing.trust_text(role, key_text)
+
+            def verify(public):
+                signature = payload.get("RELEASE_SIG", "")
+                signing.verify_text(self._agent.ports.crypto, public, text, signature)
+
+            trust.verify_any(RELEASE, verify)
+        trust.add(role, key_text)
+        return OK, ""
+        yield
+
+    def distrust_key(self, command, payload):
+        self._agent.trust.remove(payload["ROLE"], payload["KEY"])
+        return OK, ""
+        yield
+
+    def rotate_device_key(self, command, payload):
+        try:
+            yield from self._agent.rotation.rotate()
+        except OSError:
+            return LATER
+        return OK, ""
+
+    def erase(self, command, payload):
+        agent = self._agent
+        record = {"CMD1": command["CMD1"], "SINCE": agent.clock.text()}
+        for name in CONNECTION:
+            if agent.config.get(name):
+                record[name] = agent.config.get(name)
+        agent.store.write(WIPE_PATH, record)
+        finish_erasing(agent)
+        return LATER
+        yield
+
+
+def finish_erasing(agent):
+    """Erase, or go on erasing after a power cut, then owe the acknowledgement."""
+    record = agent.store.read(WIPE_PATH)
+    for name in agent.store.names(STATE[:-1]):
+        if name not in SPARED:
+            agent.store.remove(STATE + name)
+    agent.outbox.clear()
+    agent.trust.forget()
+    agent.updater.forget()
+    agent.config.forget({key: record[key] for key in CONNECTION if key in record})
+    agent.identity.forget()
+    performed = agent.performed.find(record["CMD1"])
+    if performed is not None:
+        agent.commands.finish(record["CMD1"], OK, "erased")
+    agent.ports.board.show("wiped", {})
+
+
+def key_has_expired(agent):
+    since_ms = timetext.parse_ms(agent.store.read(WIPE_PATH)["SINCE"])
+    return agent.clock.now_ms() - since_ms >= KEY_KEPT_MS

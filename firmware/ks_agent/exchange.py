@@ -1,0 +1,181 @@
+"""One signed exchange with the server: ask, verify the answer, and only then believe it.
+
+An answer counts if its signature verifies under the server key that the terminal trusts (after
+following the links it brings) and its D1, NONCE, OP and RQ are those of the request (PROTOCOL
+section 2). Everything else is only a reason to back off.
+"""
+
+import binascii
+
+from . import lines, schema, signing, timetext
+from .effects import CERTIFICATE_DATE, Fetch
+from .errors import Malformed, Refused, Unbound
+from .trust import SERVER
+
+TIMEOUT_MS = 15000
+UNSIGNED_WAIT_MAX_S = 300
+_PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+
+
+class Exchange:
+    def __init__(self, ports, identity, trust, config, clock, link):
+        self._ports = ports
+        self._identity = identity
+        self._trust = trust
+        self._config = config
+        self._clock = clock
+        self._link = link
+        self.heard = 0
+
+    def call(self, op, tokens, seed=None, seal=None):
+        """The verified answer. Raises Refused for a signed no, PeerError for an answer that is
+        none, OSError when the link fails. `seal(request)` may add to the request before SIG1.
+        """
+        for last_try in (False, True):
+            try:
+                answer = yield from self._exchange(op, tokens, seed, seal)
+                schema.check_answer(op, answer)
+                return answer
+            except _WrongTime as wrong:
+                if last_try or not wrong.stepped:
+                    raise Refused("TIMESTAMP_INVALID", wrong.answer)
+            except OSError as error:
+                if last_try or error.args[:1] != (CERTIFICATE_DATE,) or self._clock.synced:
+                    raise
+                yield from self._time_without_tls()
+
+    def _time_without_tls(self):
+        """TLS needs a date to check certificates; this one answer holds nothing else."""
+        host = self._config.get("SERVER").partition("://")[2].partition(":")[0]
+        base = self._config.get("TIME_SERVER") or "http://" + host
+        try:
+            yield from self._exchange("time", {}, None, None, base)
+        except _WrongTime as wrong:
+            raise Refused("TIMESTAMP_INVALID", wrong.answer)
+
+    def _exchange(self, op, tokens, seed, seal, base=None):
+        request = self.sign(op, tokens, seed, seal)
+        fetch = self._fetch(op, request, base or self._config.get("SERVER"))
+        sent_ticks_ms = self._clock.ticks_ms()
+        try:
+            response = yield fetch
+        except OSError:
+            self._link.lost()
+            raise
+        self._link.worked()
+        answer = self._believe(op, request, response)
+        stepped = self._clock.offer(timetext.parse_ms(answer["TS"]), sent_ticks_ms)
+        self.heard += 1
+        code = answer.get("ERR1")
+        if code == "TIMESTAMP_INVALID":
+            raise _WrongTime(answer, stepped)
+        if code is not None:
+            raise Refused(code, answer)
+        return answer
+
+    def sign(self, op, tokens, seed=None, seal=None):
+        """A fresh request: its nonce is used once, its time is now."""
+        request = dict(tokens)
+        request["OP"] = op
+        request["D1"] = self._identity.d1
+        request["TS"] = self._clock.text()
+        request["KID"] = self._trust.server_key_id()
+        request["NONCE"] = make_nonce(self._ports.rng)
+        if seal is not None:
+            seal(request)
+        signing.sign_message(self._ports.crypto, seed or self._identity.seed, request)
+        return request
+
+    def _fetch(self, op, request, base):
+        declared = schema.REQUESTS[op]
+        headers = [("Accept", signing.TOON)]
+        if declared.method == "GET":
+            url = "%s%s?toon=%s" % (base, declared.path, quote(lines.encode(request)))
+            body = None
+        else:
+            url = base + declared.path
+            body = signing.compose(request, signing.TOON)
+            headers.append(("Content-Type", signing.TOON))
+        limit = schema.ANSWER_MAX_BYTES
+        return Fetch(declared.method, url, headers, body, limit, TIMEOUT_MS)
+
+    def _believe(self, op, request, response):
+        content_type = response.headers.get("content-type", "").partition(";")[0].strip()
+        answer = signing.parse(response.body, content_type, schema.ANSWER_MAX_BYTES, max_tokens=256)
+        if "SIG_SERV" not in answer:
+            raise _unsigned(answer, response)
+        links = answer.get("LINK", [])
+        if isinstance(links, str):
+            raise Malformed("LINK is a list")
+        if links:
+            newest = self._trust.follow(links)
+            public = signing.unb64(newest["KEY"], 32)
+            signing.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
+        else:
+            self._verify_by_any(answer)
+        self._check_binding(op, request, answer)
+        if links:
+            self._trust.store_server(newest)
+        return answer
+
+    def _verify_by_any(self, answer):
+        def verify(public):
+            signing.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
+
+        self._trust.verify_any(SERVER, verify)
+
+    def _check_binding(self, op, request, answer):
+        expected = {
+            "D1": request["D1"],
+            "NONCE": request["NONCE"],
+            "OP": op,
+            "RQ": signing.request_digest(self._ports.crypto, request),
+        }
+        for key, text in expected.items():
+            if answer.get(key) != text:
+                raise Unbound("an answer with another " + key)
+        for key in ("TS", "ERR1", "RTO", "RTY"):
+            value = answer.get(key, "")
+            if not isinstance(value, str):
+                raise Malformed(key + " is a list")
+            if value or key == "TS":
+                schema.check_value(key, value)
+
+
+class _WrongTime(Exception):
+    def __init__(self, answer, stepped):
+        super().__init__("TIMESTAMP_INVALID")
+        self.answer = answer
+        self.stepped = stepped
+
+
+def _unsigned(answer, response):
+    """What nobody signed is a hint at best: how long to wait, within bounds."""
+    claim = answer.get("ERR1", "")
+    error = Unbound("unsigned answer, status %d %s" % (response.status, claim))
+    error.claim = claim
+    error.wait_s = wait_s(answer, "RTY", 1, UNSIGNED_WAIT_MAX_S)
+    return error
+
+
+def wait_s(answer, key, shortest, longest):
+    """A waiting time that the server named, in s within bounds; None when it named none."""
+    text = answer.get(key)
+    if not isinstance(text, str) or not schema.is_integer(text):
+        return None
+    return min(max(int(text), shortest), longest)
+
+
+def make_nonce(rng):
+    """128 random bits in the nonce's alphabet: 22 characters."""
+    text = binascii.b2a_base64(rng.random_bytes(16)).decode().strip()
+    return text.rstrip("=").replace("+", "-").replace("/", "_")
+
+
+def quote(data):
+    """Percent-encoding for a URL query (RFC 3986 section 2.1)."""
+    out = []
+    for byte in data:
+        character = chr(byte)
+        out.append(character if character in _PLAIN else "%%%02X" % byte)
+    return "".join(out)

@@ -1,0 +1,121 @@
+"""Who the terminal is: its key (in the vault), its id, and where it is in its life."""
+
+from . import life, signing, toon
+from .errors import KsError, LocalError
+from .ports import KEY, KEY_NEXT
+from .states import Machine
+from .store import STATE
+
+PATH = STATE + "identity.toon"
+FACTORY_PATH = "factory.toon"
+KEPT = ("D1", "D2", "D4", "D5", "M1", "OTRT")
+FACTORY_MAX_BYTES = 4096
+
+
+class Identity:
+    def __init__(self, ports, store):
+        self._ports = ports
+        self._store = store
+        self._record = store.read_or_none(PATH) or {}
+        self.seed = ports.vault.get(KEY)
+        self._machine = Machine(life.TRANSITIONS, self._first_state())
+        self._public = None
+
+    def _first_state(self):
+        state = self._record.get("STATE")
+        if state in (life.WIPING, life.DORMANT):
+            return state
+        if self.seed is None:
+            return life.BLANK
+        return state or life.UNREGISTERED
+
+    @property
+    def state(self):
+        return self._machine.state
+
+    def get(self, key):
+        return self._record.get(key)
+
+    @property
+    def d1(self):
+        return self._record["D1"]
+
+    def public_text(self):
+        """D3. Computed once: it takes a scalar multiplication."""
+        if self._public is None:
+            self._public = signing.b64(self._ports.crypto.public_key(self.seed))
+        return self._public
+
+    def make_key(self):
+        """First boot: the key exists whole or not at all, since the vault sets it at once."""
+        seed = self._ports.rng.random_bytes(32)
+        if len(seed) != 32 or seed == bytes(32) or seed == self._ports.rng.random_bytes(32):
+            raise LocalError("no entropy")
+        self._machine.step("key_made")
+        self._ports.vault.set(KEY, seed)
+        self.use_seed(seed)
+
+    def use_seed(self, seed):
+        self.seed = seed
+        self._public = None
+
+    def adopt(self, factory):
+        """Take the factory's words over; without an id, the key gives one."""
+        record = {key: factory[key] for key in KEPT if key in factory}
+        if "D1" not in record:
+            public = signing.unb64(self.public_text())
+            record["D1"] = "ks-" + signing.sha256_hex(self._ports.crypto, public)[:16]
+        record.setdefault("D2", "ESP32_TERMINAL")
+        record["STATE"] = self.state
+        self._write(record)
+
+    @property
+    def adopted(self):
+        return "D1" in self._record
+
+    def step(self, event):
+        """A step of the terminal's life; written only when it changes something."""
+        before = self.state
+        self._machine.step(event)
+        if self.state != before:
+            self._write(dict(self._record, STATE=self.state))
+
+    def can(self, event):
+        return self._machine.can(event)
+
+    def spend_token(self):
+        """Registered: the one-time token has done its work."""
+        if "OTRT" in self._record:
+            record = dict(self._record)
+            del record["OTRT"]
+            self._write(record)
+
+    def forget(self):
+        """WIPE and REVOKE: of the identity only the id stays, and the key until the end."""
+        self._machine.step("erased")
+        self._write({"D1": self.d1, "STATE": self.state})
+
+    def erase_key(self):
+        """The end; may be interrupted and done again."""
+        if self.state != life.DORMANT:
+            self.step("key_erased")
+        for name in (KEY, KEY_NEXT):
+            self._ports.vault.erase(name)
+        self.seed = None
+
+    def _write(self, record):
+        self._store.write(PATH, record)
+        self._record = record
+
+
+def read_factory(fs):
+    """factory.toon as provisioning wrote it; {} when there is none."""
+    try:
+        with fs.open(FACTORY_PATH, "rb") as file:
+            data = file.read(FACTORY_MAX_BYTES + 1)
+    except OSError:
+        return {}
+    try:
+        return toon.decode(data, FACTORY_MAX_BYTES)
+    except KsError as error:
+        raise LocalError(FACTORY_PATH + ": " + str(error))

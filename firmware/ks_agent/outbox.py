@@ -1,0 +1,49 @@
+"""Acknowledgements wait here, on flash, until the server has answered them with a signature."""
+
+from .errors import Refused
+from .store import STATE
+
+FOLDER = STATE + "outbox"
+# These say nothing about the acknowledgement itself (PROTOCOL section 5, Commands).
+TRY_AGAIN = ("RATE_LIMIT", "INTERNAL", "UNAVAILABLE")
+
+
+class Outbox:
+    def __init__(self, store, log):
+        self._store = store
+        self._log = log
+
+    def put(self, op, key, tokens):
+        """One entry for each thing acknowledged: the same `key` replaces what waits."""
+        self._store.write(self._path(op, key), dict(tokens, OP=op))
+
+    def _path(self, op, key):
+        return "%s/%s-%s.toon" % (FOLDER, op.replace("/", "_"), key)
+
+    def find(self, op, key):
+        """The waiting entry, or None."""
+        return self._store.read_or_none(self._path(op, key))
+
+    def clear(self):
+        for name in self._store.names(FOLDER):
+            self._store.remove(FOLDER + "/" + name)
+
+    def flush(self, exchange):
+        """Send all that waits. What the server refuses for good is gone, and logged."""
+        for name in self._store.names(FOLDER):
+            path = FOLDER + "/" + name
+            entry = self._store.read_or_none(path)
+            if entry is None:
+                self._log.error("an acknowledgement was unreadable")
+            else:
+                yield from self._send(exchange, entry)
+            self._store.remove(path)
+
+    def _send(self, exchange, entry):
+        op = entry.pop("OP")
+        try:
+            yield from exchange.call(op, entry)
+        except Refused as refused:
+            if refused.code in TRY_AGAIN:
+                raise
+            self._log.warn("%s refused: %s" % (op, refused.code))

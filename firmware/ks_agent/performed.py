@@ -1,0 +1,70 @@
+"""Which commands were begun, and how they ended: at most once, over power cuts too.
+
+The record is written before the effect. It is kept until the command's expiry and ten minutes, at
+most 64 at a time, and a WIPE does not reach it (PROTOCOL section 5, Commands).
+"""
+
+from . import timetext
+from .store import STATE
+
+PATH = STATE + "performed.toon"
+CAPACITY = 64
+GRACE_MS = 600000
+NO_EXPIRY_MS = 7 * 86400000
+STARTED = "started"
+DONE = "done"
+
+
+class Performed:
+    def __init__(self, store, clock):
+        self._store = store
+        self._clock = clock
+        record = store.read_or_none(PATH)
+        self.lost = record is None and store.exists(PATH)
+        self._rows = (record or {}).get("PERFORMED", [])
+
+    def find(self, cmd1):
+        for row in self._rows:
+            if row["CMD1"] == cmd1:
+                return row
+        return None
+
+    def started(self):
+        return [row for row in self._rows if row["STATE"] == STARTED]
+
+    def has_room(self):
+        self._forget_expired()
+        return len(self._rows) < CAPACITY
+
+    def begin(self, command):
+        """Before the effect: from here on the command is never performed again."""
+        row = {"CMD1": command["CMD1"], "CMD2": command["CMD2"], "STATE": STARTED}
+        row["UNTIL"] = self._until(command)
+        if command.get("CMD3"):
+            row["CMD3"] = command["CMD3"]
+        self._write(self._rows + [row])
+
+    def finish(self, cmd1, status, text):
+        """After the effect: what its acknowledgement says, and no payload any more."""
+        row = dict(self.find(cmd1), STATE=DONE, ACK1=status, ACK2=text)
+        row.pop("CMD3", None)
+        self._write([row if other["CMD1"] == cmd1 else other for other in self._rows])
+
+    def _until(self, command):
+        if "CMD5" in command:
+            until_ms = timetext.parse_ms(command["CMD5"]) + GRACE_MS
+        else:
+            until_ms = self._clock.now_ms() + NO_EXPIRY_MS
+        return timetext.format_ms(until_ms)
+
+    def _forget_expired(self):
+        if not self._clock.synced:
+            return
+        now = self._clock.text()
+        rows = [row for row in self._rows if row["UNTIL"] > now or row["STATE"] == STARTED]
+        if len(rows) < len(self._rows):
+            self._write(rows)
+
+    def _write(self, rows):
+        self._store.write(PATH, {"PERFORMED": rows})
+        self._rows = rows

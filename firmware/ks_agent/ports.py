@@ -1,0 +1,37 @@
+"""What the core needs from outside: seven ports, given to the agent at construction.
+
+    clock      ticks_ms() -> ms since boot, an integer that never wraps or goes back
+               build_ms: when the running application was built, ms since 1970
+    rng        random_bytes(n) -> bytes of cryptographic quality
+    fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
+               rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError
+    vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
+    partition  running: the slot, "a" or "b", that stage 0 started
+    crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
+    board      temperature_c() -> decimal text or None, memory_used_bytes(),
+               show(event, detail): indicator and observers
+"""
+
+KEY = "key"
+KEY_NEXT = "key_next"
+COUNTER = "counter"
+
+
+class Ports:
+    def __init__(self, clock, rng, fs, vault, partition, crypto, board):
+        self.clock = clock
+        self.rng = rng
+        self.fs = fs
+        self.vault = vault
+        self.partition = partition
+        self.crypto = crypto
+        self.board = board
+
+
+def random_below(rng, limit):
+    """An evenly spread integer from 0 to limit - 1, for waiting times: limit up to 2^24."""
+    return int.from_bytes(rng.random_bytes(4), "big") % limit if limit > 1 else 0
+
+
+def random_hex(rng, count):
+    return "".join(["%02x" % byte for byte in rng.random_bytes(count)])

@@ -1,0 +1,96 @@
+"""The two application slots and the boot record that stage 0 goes by."""
+
+from . import bundle, signing
+from .errors import LocalError, Malformed
+from .store import STATE
+
+BOOT_PATH = STATE + "boot.toon"
+
+
+def folder(slot):
+    return "slot_" + slot
+
+
+class Slots:
+    def __init__(self, ports, store):
+        self._fs = ports.fs
+        self._crypto = ports.crypto
+        self._store = store
+        self.running = ports.partition.running
+        self.inactive = "b" if self.running == "a" else "a"
+        self.record = store.read_or_none(BOOT_PATH) or {}
+
+    def manifest_bytes(self, slot):
+        try:
+            with self._fs.open(folder(slot) + "/manifest.toon", "rb") as file:
+                return file.read(bundle.MANIFEST_MAX_BYTES)
+        except OSError:
+            return b""
+
+    def manifest(self, slot):
+        """The manifest of what a slot holds; None for an empty or damaged slot."""
+        try:
+            return bundle.parse_manifest(self.manifest_bytes(slot))
+        except Malformed:
+            return None
+
+    @property
+    def on_trial(self):
+        return self.record.get("TRIAL") == "true"
+
+    def clear(self, slot):
+        """An empty slot. Raises LocalError for the running one."""
+        if slot == self.running:
+            raise LocalError("the running slot is never written")
+        self._remove_tree(folder(slot))
+        self._fs.mkdir(folder(slot))
+
+    def _remove_tree(self, path):
+        if not self._fs.is_dir(path):
+            return
+        for name in self._fs.listdir(path):
+            inner = path + "/" + name
+            if self._fs.is_dir(inner):
+                self._remove_tree(inner)
+            else:
+                self._fs.remove(inner)
+        self._fs.rmdir(path)
+
+    def create(self, slot, path):
+        """An open file in a slot; its folders are made."""
+        full = folder(slot) + "/" + path
+        parts = full.split("/")[:-1]
+        for count in range(2, len(parts) + 1):
+            inner = "/".join(parts[:count])
+            if not self._fs.is_dir(inner):
+                self._fs.mkdir(inner)
+        return self._fs.open(full, "wb")
+
+    def close(self, file):
+        self._fs.sync(file)
+        file.close()
+
+    def stage(self, manifest_bytes):
+        """The one atomic step of an update: the next boot tries the other slot."""
+        record = {
+            "SLOT": self.inactive,
+            "MANIFEST": signing.sha256_hex(self._crypto, manifest_bytes),
+            "TRIAL": "true",
+            "TRIES": "0",
+            "PREVIOUS": self.running,
+            "PREVIOUS_MANIFEST": signing.sha256_hex(
+                self._crypto, self.manifest_bytes(self.running)
+            ),
+        }
+        self._write(record)
+
+    def confirm(self):
+        """The running release is the one from now on."""
+        self._write({"SLOT": self.record["SLOT"], "MANIFEST": self.record["MANIFEST"]})
+
+    def forget_rollback(self):
+        self.confirm()
+
+    def _write(self, record):
+        self._store.write(BOOT_PATH, record)
+        self.record = record
