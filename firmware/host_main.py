@@ -1,0 +1,50 @@
+"""An application slot's main.py on a computer: CPython or MicroPython's unix port.
+
+Stage 0 imports it from the slot and calls `main(root, slot)`. What the terminal does is printed,
+one line an event: `EVENT name KEY=value ...`, see ks_driver.host.HostBoard.
+"""
+
+# ruff: noqa: E402 -- the order of imports is what makes them fit into the heap of an ESP32
+import gc
+
+GC_THRESHOLD_BYTES = 16384
+
+if hasattr(gc, "threshold"):
+    gc.threshold(GC_THRESHOLD_BYTES)  # MicroPython: collect early, or the heap falls to pieces
+
+from ks_crypto.port import PureCrypto  # its tables, into a heap that is still in one piece
+
+gc.collect()
+from ks_agent.agent import Agent
+
+gc.collect()
+import asyncio
+
+from ks_driver.host import build_ports, client_tls
+from ks_driver.http import HttpClient
+from ks_driver.loop import drive
+
+gc.collect()
+
+
+async def live(ports):
+    """One life; the reason of the restart, or None for a dormant terminal."""
+    http = HttpClient(client_tls(ports.fs))
+    try:
+        return await drive(Agent(ports).run(), http, ports.fs)
+    finally:
+        http.close()
+
+
+def main(root, slot, crypto=None):
+    """Live in the folder `root` until the terminal restarts ("restart") or is dormant (None).
+
+    `crypto` is the agent's port; without one it is PureCrypto. A crash is recorded and raised.
+    """
+    ports = build_ports(root, slot, crypto or PureCrypto())
+    reason = asyncio.run(live(ports))
+    if reason is None:
+        ports.board.show("dormant", {})
+        return None
+    ports.board.show("restart", {"REASON": reason})
+    return "restart"

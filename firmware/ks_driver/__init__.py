@@ -1,0 +1,1 @@
+"""Drivers: what performs the core's effects, on CPython and on MicroPython."""

@@ -1,0 +1,127 @@
+"""The agent's ports on a computer: CPython or MicroPython's unix port, files in one folder."""
+
+import gc
+import os
+import sys
+import time
+
+from ks_agent.ports import Ports
+
+from .build import built_ms
+from .files import HostFs, HostVault
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+
+class TicksClock:
+    """Milliseconds from MicroPython's ticks, which wrap after days: to be read once a day."""
+
+    def __init__(self, build_ms):
+        self.build_ms = build_ms
+        self._last = time.ticks_ms()
+        self._passed_ms = 0
+
+    def ticks_ms(self):
+        now = time.ticks_ms()
+        self._passed_ms += time.ticks_diff(now, self._last)
+        self._last = now
+        return self._passed_ms
+
+
+class MonotonicClock:
+    """Milliseconds from CPython's monotonic clock."""
+
+    def __init__(self, build_ms):
+        self.build_ms = build_ms
+        self._start_ns = time.monotonic_ns()
+
+    def ticks_ms(self):
+        return (time.monotonic_ns() - self._start_ns) // 1000000
+
+
+HostClock = TicksClock if MICROPYTHON else MonotonicClock
+
+
+class HostRng:
+    def random_bytes(self, count):
+        return os.urandom(count)
+
+
+class HostPartition:
+    """`running`: the slot that stage 0 started, "a" or "b"."""
+
+    def __init__(self, running):
+        self.running = running
+
+
+class HostBoard:
+    """A computer as a board: what the terminal shows becomes lines `EVENT name KEY=value ...`.
+
+    Values are percent-escaped (space, `%`, control characters and what is not ASCII), so that a
+    line splits at its spaces.
+    """
+
+    def __init__(self, write=print):
+        self._write = write
+
+    def temperature_c(self):
+        return None
+
+    def memory_used_bytes(self):
+        if MICROPYTHON:
+            return gc.mem_alloc()
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def show(self, event, detail):
+        words = ["EVENT", escape(event)]
+        for key in sorted(detail):
+            words.append(escape(key) + "=" + escape(str(detail[key])))
+        self._write(" ".join(words))
+
+
+def escape(text):
+    """Percent-escaped as in a URL: `%` and each byte that is not a visible ASCII character."""
+    pieces = []
+    for byte in text.encode():
+        pieces.append(chr(byte) if 32 < byte < 127 and byte != 37 else "%%%02X" % byte)
+    return "".join(pieces)
+
+
+def client_tls(fs, path="ca.der"):
+    """The context that verifies the server, by the one authority whose certificate is `path` (DER).
+
+    Without the file CPython takes the computer's authorities; MicroPython gives None: no https.
+    """
+    try:
+        with fs.open(path, "rb") as file:
+            authority = file.read()
+    except OSError:
+        authority = None
+    if MICROPYTHON:
+        if authority is None:
+            return None
+        import tls
+
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context.verify_mode = tls.CERT_REQUIRED
+        context.load_verify_locations(authority)
+        return context
+    import ssl
+
+    return ssl.create_default_context(cadata=authority)
+
+
+def build_ports(root, slot, crypto, board=None):
+    """Ports of a terminal whose files lie in the folder `root`, running from `slot`."""
+    fs = HostFs(root)
+    return Ports(
+        clock=HostClock(built_ms(fs, slot)),
+        rng=HostRng(),
+        fs=fs,
+        vault=HostVault(root + "/nvs"),
+        partition=HostPartition(slot),
+        crypto=crypto,
+        board=board or HostBoard(),
+    )

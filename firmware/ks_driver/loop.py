@@ -1,0 +1,70 @@
+"""Runs a terminal's life: performs the effects that the core yields, one at a time."""
+
+import asyncio
+
+from .crash import record_crash
+
+
+async def drive(life, http, fs=None, sleep=asyncio.sleep):
+    """Run the generator `life` (`Agent(ports).run()`) until it restarts or goes dormant.
+
+    Returns the reason of a Restart (text), or None when the generator returned: the terminal is
+    dormant. `http` has `request(fetch)` and `download(download)`; `sleep(seconds)` is awaited for
+    a Sleep and may return early. Whatever performing an effect raises is thrown into the
+    generator. What escapes the generator is a crash: it is recorded in `fs`, where one is given,
+    and raised. Cancelling is the power cut: the core hears nothing of it but GeneratorExit.
+    """
+    answer = None
+    failure = None
+    try:
+        while True:
+            try:
+                effect = life.send(answer) if failure is None else life.throw(failure)
+            except StopIteration:
+                return None
+            except Exception as crash:
+                if fs is not None:
+                    record_crash(fs, crash)
+                raise
+            if effect.kind == "restart":
+                return effect.reason
+            answer = failure = None
+            try:
+                answer = await _perform(effect, http, sleep)
+            except Exception as error:
+                failure = error
+    finally:
+        life.close()
+
+
+async def _perform(effect, http, sleep):
+    kind = effect.kind
+    if kind == "sleep":
+        await sleep(effect.ms / 1000)
+        return None
+    if kind == "fetch":
+        return await http.request(effect)
+    if kind == "download":
+        return await http.download(effect)
+    raise ValueError("no such effect: " + kind)
+
+
+class WakeableSleep:
+    """A `sleep` for `drive` that `wake()` ends early: something happened that cannot wait.
+
+    A wake-up that comes while nothing sleeps ends the next sleep at once.
+    """
+
+    def __init__(self):
+        self._event = asyncio.Event()
+
+    async def __call__(self, seconds):
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        self._event.clear()
+
+    def wake(self):
+        """To be called in the loop's own thread."""
+        self._event.set()
