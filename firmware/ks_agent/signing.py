@@ -43,7 +43,10 @@ def decode_public_key(text):
         raw = raw.replace(blank, b"")
     if not raw.startswith(_PEM_BEGIN) or not raw.endswith(_PEM_END):
         raise Malformed("not a public key")
-    der = unb64(str(raw[len(_PEM_BEGIN) : -len(_PEM_END)], "ascii"))
+    try:
+        der = unb64(str(raw[len(_PEM_BEGIN) : -len(_PEM_END)], "utf-8"))
+    except UnicodeError:
+        raise Malformed("not a public key")
     if len(der) != 44 or der[:12] != _SPKI_PREFIX:
         raise Malformed("not an Ed25519 public key")
     return der[12:]

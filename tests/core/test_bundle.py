@@ -1,0 +1,242 @@
+"""The head of a bundle and its manifest (docs/protocol.md, releases)."""
+
+# heap: 192k because the largest manifest is built here as well as read
+
+from support import raises
+
+from ks_agent import bundle, signing, toon
+from ks_agent.errors import Malformed
+from ks_agent.store import as_text
+
+SIGNATURE = signing.b64(bytes(range(64)))
+HASH = "0123456789abcdef" * 4
+
+
+def manifest(extra=None, files=None):
+    made = {
+        "KIND": "application",
+        "FW1": "release-1",
+        "FW2": "1.2.3",
+        "COUNTER": "7",
+        "BUILT": "2026-11-20T10:00:00.000Z",
+        "EXPIRES": "2027-11-20T10:00:00Z",
+        "TYPES": "ESP32_TERMINAL,ESP32_READER",
+        "FILE": files if files is not None else [row("main.py"), row("ks_agent/agent.py", "5")],
+    }
+    made.update(extra or {})
+    return made
+
+
+def row(path, size="0"):
+    return {"PATH": path, "SHA256": HASH, "SIZE": size}
+
+
+def encoded(message):
+    return toon.encode(message, as_text)
+
+
+def refused(message):
+    return raises(Malformed, bundle.parse_manifest, encoded(message))
+
+
+def test_a_head_is_128_bytes_and_reads_back():
+    for length in (1, 100, bundle.MANIFEST_MAX_BYTES):
+        head = bundle.make_head(b"m" * length, SIGNATURE)
+        assert len(head) == bundle.HEAD_BYTES == 128
+        assert head.startswith(b"KS-BUNDLE-1 LEN:%d SIG:" % length)
+        assert head[-2:] == b" \n"
+        assert bundle.parse_head(head) == (length, SIGNATURE)
+        assert bundle.parse_head(memoryview(head)) == (length, SIGNATURE)
+
+
+def test_a_head_has_one_spelling():
+    good = bundle.make_head(b"m" * 100, SIGNATURE)
+    for index in range(len(good)):
+        for other in (b" ", b"x", b"\n", b"\xff", b"0"):
+            bad = good[:index] + other + good[index + 1 :]
+            try:
+                length, signature = bundle.parse_head(bad)
+            except Malformed:
+                continue
+            assert bundle.make_head(b"m" * length, signature) == bad
+
+
+def test_wrong_heads_are_refused():
+    good = bundle.make_head(b"m" * 100, SIGNATURE)
+    for bad in (
+        b"",
+        good[:-1],
+        good + b" ",
+        good[:-1] + b" ",
+        b"\n" + good[1:],
+        good.replace(b"KS-BUNDLE-1", b"KS-BUNDLE-2"),
+        good.replace(b"LEN:100", b"LEN:000"),
+        good.replace(b"LEN:100", b"LEN:+10"),
+        good.replace(b"LEN:100", b"LEN:010"),
+        good.replace(b"LEN:100", b"LEN:-10"),
+        good.replace(b"LEN:100", b"LEN:   "),
+        good.replace(b"LEN:100 SIG:", b"LEN:8193SIG:"),
+        good.replace(b" SIG:", b"_SIG:"),
+        bundle.make_head(b"m" * (bundle.MANIFEST_MAX_BYTES + 1), SIGNATURE),
+        bundle.make_head(b"", SIGNATURE),
+        bundle.make_head(b"m", SIGNATURE[:-4]),
+        bundle.make_head(b"m", ""),
+        bundle.make_head(b"m", "!" * 88),
+        bytes(128),
+        b"\xff" * 128,
+    ):
+        raises(Malformed, bundle.parse_head, bad)
+
+
+def test_a_whole_manifest_is_read():
+    assert bundle.parse_manifest(encoded(manifest())) == manifest()
+    extended = manifest({"NOTE": "anything"})
+    assert bundle.parse_manifest(encoded(extended)) == extended
+
+
+def test_each_part_of_a_manifest_is_needed():
+    for key in manifest():
+        fewer = manifest()
+        del fewer[key]
+        refused(fewer)
+
+
+def test_parts_of_the_wrong_form_are_refused():
+    for key, value in (
+        ("FW1", "a b"),
+        ("FW2", "1.2"),
+        ("COUNTER", "x"),
+        ("COUNTER", "-1"),
+        ("COUNTER", "01"),
+        ("BUILT", "today"),
+        ("EXPIRES", ""),
+        ("KIND", []),
+        ("TYPES", [{"A": "b"}]),
+        ("OTHER", []),
+        ("FILE", "main.py"),
+    ):
+        refused(manifest({key: value}))
+
+
+def test_paths_stay_inside_the_slot():
+    for path in ("a", "a/b.py", "ks_agent/x-y_z.mpy", "a" * 96, "a/..b", "a.b/c..d"):
+        bundle.parse_manifest(encoded(manifest(files=[row(path)])))
+    for path in (
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        ".",
+        "./a",
+        "a/./b",
+        "a b",
+        "a\\b",
+        "a:b",
+        "\u00e4",
+        "a\nb",
+        "a\x00",
+        "a" * 97,
+        "manifest.toon",
+        "manifest.sig",
+    ):
+        refused(manifest(files=[row(path)]))
+
+
+def test_no_path_stands_twice_or_is_both_file_and_folder():
+    refused(manifest(files=[row("a"), row("b"), row("a")]))
+    refused(manifest(files=[row("a/b"), row("a")]))
+    refused(manifest(files=[row("a"), row("a/b/c")]))
+    bundle.parse_manifest(encoded(manifest(files=[row("a"), row("ab"), row("b/a")])))
+
+
+def test_a_file_has_path_hash_and_size_and_nothing_else():
+    good = row("a")
+    for key in good:
+        refused(manifest(files=[{other: good[other] for other in good if other != key}]))
+    refused(manifest(files=[dict(good, MODE="755")]))
+    for hash_text in ("", HASH[:-1], HASH + "0", HASH.upper(), "g" * 64):
+        refused(manifest(files=[dict(good, SHA256=hash_text)]))
+    for size in ("", "-1", "01", "1.0", "1e3", " 1", "9" * 16):
+        refused(manifest(files=[row("a", size)]))
+
+
+def test_limits_of_a_manifest_hold():
+    most = [row("f%d" % number) for number in range(bundle.MAX_FILES)]
+    small = [{"PATH": one["PATH"], "SHA256": HASH, "SIZE": "0"} for one in most]
+    assert len(bundle.parse_manifest(encoded(manifest(files=small)))["FILE"]) == bundle.MAX_FILES
+    refused(manifest(files=small + [row("one_more")]))
+    refused(manifest({"NOTE": "x" * bundle.MANIFEST_MAX_BYTES}))
+    for data in (b"", b"\xff", b"KIND", b"{}", b"KIND: application"):
+        raises(Malformed, bundle.parse_manifest, data)
+
+
+def test_the_size_of_a_bundle_follows_from_its_manifest():
+    files = [row("a", "10"), row("b", "0"), row("c", "123456")]
+    assert bundle.total_bytes(manifest(files=files), 500) == 128 + 500 + 123466
+
+
+def test_versions_are_ordered_as_semver_orders_them():
+    ordered = (
+        "0.0.0",
+        "0.0.1-0",
+        "0.0.1",
+        "0.1.0",
+        "1.0.0-1",
+        "1.0.0-2",
+        "1.0.0-10",
+        "1.0.0--",
+        "1.0.0-alpha",
+        "1.0.0-alpha.1",
+        "1.0.0-alpha.beta",
+        "1.0.0-beta",
+        "1.0.0-beta.2",
+        "1.0.0-beta.11",
+        "1.0.0-rc.1",
+        "1.0.0",
+        "1.9.9",
+        "1.10.0",
+        "2.0.0",
+        "10.0.0",
+    )
+    keys = [bundle.version(text) for text in ordered]
+    for index in range(len(keys) - 1):
+        assert keys[index] < keys[index + 1], ordered[index + 1]
+
+
+def test_build_metadata_does_not_count():
+    assert (
+        bundle.version("1.0.0+build.5") == bundle.version("1.0.0+0001") == bundle.version("1.0.0")
+    )
+    assert bundle.version("1.0.0-rc.1+a-b") == bundle.version("1.0.0-rc.1")
+
+
+def test_what_is_no_version_is_refused():
+    for text in (
+        "",
+        "1",
+        "1.2",
+        "1.2.3.4",
+        "v1.2.3",
+        "1.2.x",
+        "01.2.3",
+        "1.2.3-",
+        "1.2.3-a..b",
+        "1.2.3-01",
+        "1.2.3-a_b",
+        "1.2.3-\u00e9",
+        "1.2.3+",
+        "1.2.3+a..b",
+        "1.2.3+a b",
+        "1.2.3+a+b",
+        "-1.2.3",
+        "1.-2.3",
+        "1.2.3 ",
+        " 1.2.3",
+        "1..3",
+        "1.2." + "9" * 16,
+    ):
+        raises(Malformed, bundle.version, text)
