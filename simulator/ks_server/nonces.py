@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ks_agent.schema import TIMESTAMP_WINDOW_MS
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ks_agent.schema import TIMESTAMP_WINDOW_MS
 
 from .db.schema import fence as fence_table
 from .db.schema import nonces
@@ -70,9 +71,7 @@ class Fence:
         start_ms = now_ms()
         row = (await connection.execute(select(fence_table))).first()
         if row is None:
-            await connection.execute(
-                insert(fence_table).values(id=_ROW, mark_ms=start_ms, run=run)
-            )
+            await connection.execute(insert(fence_table).values(id=_ROW, mark_ms=start_ms, run=run))
             stored_ms, gap_from_ms = start_ms, start_ms
         else:
             stored_ms = max(row.mark_ms, start_ms)

@@ -40,8 +40,8 @@ def storable(text: str) -> str:
 
 
 def _one_of(column: str, *values: str) -> CheckConstraint:
-    listed = ", ".join("'%s'" % value for value in values)
-    return CheckConstraint("%s IN (%s)" % (column, listed), name=column)
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 devices = Table(
@@ -65,7 +65,7 @@ devices = Table(
     Column("last_seen_ms", BigInteger, nullable=False),
     Column("kid", String(8)),  # newest server key the device said it trusts; null: legacy
     Column("heartbeat_ms", BigInteger),
-    *(Column("hb%d" % number, Text) for number in range(1, 8)),
+    *(Column(f"hb{number}", Text) for number in range(1, 8)),
     Column("fw2", Text),
     _one_of("state", "active", "revoked"),
 )
@@ -143,7 +143,7 @@ heartbeats = Table(
     Column("id", RowId, primary_key=True),
     Column("d1", String(64), nullable=False),
     Column("received_ms", BigInteger, nullable=False, index=True),
-    *(Column("hb%d" % number, Text) for number in range(1, 8)),
+    *(Column(f"hb{number}", Text) for number in range(1, 8)),
     Column("fw2", Text),
     Index("ix_heartbeats_d1_received_ms", "d1", "received_ms"),
 )
@@ -205,9 +205,7 @@ log_uploads = Table(
 log_rows = Table(
     "log_rows",
     metadata,
-    Column(
-        "upload_id", RowId, ForeignKey("log_uploads.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("upload_id", RowId, ForeignKey("log_uploads.id", ondelete="CASCADE"), nullable=False),
     Column("position", Integer, nullable=False),
     Column("log2", Text),
     Column("log3", Text),

@@ -1,1 +1,1 @@
-"""What the database holds, by subject. Functions with a `connection` run in the caller's transaction."""
+"""What the database holds, by subject. What takes a `connection` is in the caller's transaction."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ks_agent.schema import ANSWER_MAX_COMMANDS, FOR_REVOKED
 from sqlalchemy import Row, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ks_agent.schema import ANSWER_MAX_COMMANDS, FOR_REVOKED
 
 from ..db.schema import commands
 
@@ -20,9 +21,7 @@ _is_open: Final = (
 )
 _position: Final = (
     func.row_number()
-    .over(
-        partition_by=commands.c.d1, order_by=(_rank, commands.c.created_ms, commands.c.cmd1)
-    )
+    .over(partition_by=commands.c.d1, order_by=(_rank, commands.c.created_ms, commands.c.cmd1))
     .label("position")
 )
 _open_of: Final = (
@@ -49,9 +48,7 @@ _for_revoked: Final = (
 _deliver: Final = (
     update(commands)
     .where(commands.c.cmd1.in_(bindparam("ids", expanding=True)))
-    .values(
-        state="delivered", deliveries=commands.c.deliveries + 1, delivered_ms=bindparam("now")
-    )
+    .values(state="delivered", deliveries=commands.c.deliveries + 1, delivered_ms=bindparam("now"))
 )
 
 
@@ -68,7 +65,7 @@ async def next_ids(
 async def next_commands(
     connection: AsyncConnection, d1: str, revoked: bool, now_ms: int
 ) -> Sequence[Row[Any]]:
-    """The commands that a poll delivers, most urgent first; to a revoked device only a few kinds."""
+    """The commands that a poll delivers, most urgent first; few kinds to a revoked device."""
     if revoked:
         result = await connection.execute(_for_revoked, {"id": d1, "now": now_ms})
     else:
@@ -83,7 +80,5 @@ async def mark_delivered(connection: AsyncConnection, cmd1s: Sequence[str], now_
 
 async def has_open(connection: AsyncConnection, d1: str, cmd2: str, now_ms: int) -> bool:
     """Whether the device has an unfinished, unexpired command of that name."""
-    query = select(commands.c.cmd1).where(
-        commands.c.d1 == d1, commands.c.cmd2 == cmd2, *_is_open
-    )
+    query = select(commands.c.cmd1).where(commands.c.d1 == d1, commands.c.cmd2 == cmd2, *_is_open)
     return (await connection.execute(query.limit(1), {"now": now_ms})).first() is not None

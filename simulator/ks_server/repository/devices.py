@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ks_agent import signing
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ks_agent import signing
 
 from .. import nonces
 from ..db.schema import devices
@@ -130,9 +131,7 @@ async def find_all(
     known = {row.d1: Device(*row) for row in rows}
     uses = [nonces.use_of(d1, nonce) for d1, nonce in pairs]
     used = await nonces.used(connection, uses)
-    return [
-        Found(known.get(d1), use in used) for (d1, _), use in zip(pairs, uses, strict=True)
-    ]
+    return [Found(known.get(d1), use in used) for (d1, _), use in zip(pairs, uses, strict=True)]
 
 
 async def find_one(connection: AsyncConnection, d1: str) -> Device | None:

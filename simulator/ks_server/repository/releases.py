@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ks_agent import bundle
-from ks_agent.errors import Malformed
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ks_agent import bundle
+from ks_agent.errors import Malformed
 
 from ..db.schema import releases
 from ..writer import Writer

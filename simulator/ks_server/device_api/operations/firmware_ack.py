@@ -1,0 +1,37 @@
+"""POST firmware/ack: how an update ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ...db.schema import firmware_acks, storable
+from ..call import Call, Outcome
+from ..operation import Operation
+from .command_ack import check_result
+
+
+class FirmwareAck(Operation):
+    """Each is kept; a failed update is announced."""
+
+    op = "firmware/ack"
+
+    def check(self, message: dict[str, Any]) -> None:
+        check_result(message)
+
+    def installed_version(self, call: Call) -> str | None:
+        return call.get("FW2") if call.get("ACK1") == "OK" else None
+
+    async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
+        texts = {name: call.get(name) for name in ("FW1", "FW2", "ACK1", "ACK2", "ACK3", "LOG1")}
+        values = {name.lower(): storable(text) for name, text in texts.items() if text is not None}
+        await connection.execute(
+            insert(firmware_acks).values(d1=call.d1, received_ms=call.now_ms, **values)
+        )
+        outcome = Outcome({"S1": "ok"})
+        if values["ack1"] == "ERROR":
+            event = {"d1": call.d1, "at_ms": call.now_ms, **values}
+            outcome.events.append(("firmware_failed", event))
+        return outcome
