@@ -1,0 +1,66 @@
+"""A server for each test, on a database that is migrated only once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ks_server.db.engine import open_engine
+from ks_server.db.migrate import upgrade
+from tests.server.client import Clock, Device, Server, running_server
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database in its newest form, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "server.sqlite3"
+
+    async def migrate() -> None:
+        engine = open_engine(f"sqlite+aiosqlite:///{path}")
+        await upgrade(engine)
+        await engine.dispose()
+
+    asyncio.run(migrate())
+    return path
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, migrated_database: Path) -> Path:
+    """A data folder with an empty database."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    shutil.copy(migrated_database, folder / "server.sqlite3")
+    return folder
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def start(data_folder: Path, clock: Clock) -> Callable[..., running_server]:
+    """`async with start(registration_mode="open") as server`; again for a restart."""
+
+    def make(**values: Any) -> running_server:
+        return running_server(data_folder, clock, **values)
+
+    return make
+
+
+@pytest.fixture
+async def server(start: Callable[..., running_server]) -> AsyncIterator[Server]:
+    """A server with the settings that it comes with."""
+    async with start() as running:
+        yield running
+
+
+@pytest.fixture
+async def device(server: Server) -> Device:
+    """A registered device of that server."""
+    return await server.registered()
