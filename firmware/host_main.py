@@ -20,7 +20,9 @@ from ks_agent.agent import Agent
 gc.collect()
 import asyncio
 
-from ks_driver.host import build_ports, client_tls
+from ks_driver.authority import Authority
+from ks_driver.crash import record_crash
+from ks_driver.host import build_ports
 from ks_driver.http import HttpClient
 from ks_driver.loop import drive
 
@@ -29,9 +31,14 @@ gc.collect()
 
 async def live(ports):
     """One life; the reason of the restart, or None for a dormant terminal."""
-    http = HttpClient(client_tls(ports.fs))
     try:
-        return await drive(Agent(ports).run(), http, ports.fs)
+        agent = Agent(ports)
+    except Exception as crash:
+        record_crash(ports.fs, crash)
+        raise
+    http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))
+    try:
+        return await drive(agent.run(), http, ports.fs)
     finally:
         http.close()
 

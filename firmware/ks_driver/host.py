@@ -89,30 +89,6 @@ def escape(text):
     return "".join(pieces)
 
 
-def client_tls(fs, path="ca.der"):
-    """The context that verifies the server, by the one authority whose certificate is `path` (DER).
-
-    Without the file CPython takes the computer's authorities; MicroPython gives None: no https.
-    """
-    try:
-        with fs.open(path, "rb") as file:
-            authority = file.read()
-    except OSError:
-        authority = None
-    if MICROPYTHON:
-        if authority is None:
-            return None
-        import tls
-
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = tls.CERT_REQUIRED
-        context.load_verify_locations(authority)
-        return context
-    import ssl
-
-    return ssl.create_default_context(cadata=authority)
-
-
 def build_ports(root, slot, crypto, board=None):
     """Ports of a terminal whose files lie in the folder `root`, running from `slot`."""
     fs = HostFs(root)

@@ -1,6 +1,6 @@
 """An HTTP/1.1 client for one terminal: strict, bounded, the same on CPython and MicroPython.
 
-    client = HttpClient(tls)
+    client = HttpClient(authority)                # ks_driver.authority.Authority
     response = await client.request(fetch)        # ks_agent.effects.Fetch
     response = await client.download(download)    # ks_agent.effects.Download
 
@@ -18,14 +18,14 @@ import asyncio
 import errno
 import sys
 
-from ks_agent.effects import Response
+from ks_agent.effects import CERTIFICATE_DATE, Response
 
 from .http_text import AnswerRefused, content_length, is_kept, parse_head, parse_url, request_head
 
 if sys.implementation.name == "micropython":
-    from .link_stream import is_certificate_error, open_link, within
+    from .link_stream import certificate_problem, open_link, within
 else:
-    from .link_transport import is_certificate_error, open_link, within
+    from .link_transport import certificate_problem, open_link, within
 
 PIECE_BYTES = 2048
 MAX_HEAD_BYTES = 4096
@@ -34,16 +34,17 @@ HEAD_END = b"\r\n\r\n"
 
 
 class CertificateRefused(OSError):
-    """The server's certificate did not verify; `certificate` is True (on other errors: absent)."""
+    """The server's certificate did not verify.
 
-    certificate = True
+    The first argument is CERTIFICATE_DATE when its dates are the only reason, else "certificate".
+    """
 
 
 class HttpClient:
-    """`tls`: an SSLContext that verifies the server, or None, which refuses https addresses."""
+    """`authority()` gives the SSLContext that verifies the server; without it there is no https."""
 
-    def __init__(self, tls=None, keep_alive_ms=KEEP_ALIVE_MS):
-        self._tls = tls
+    def __init__(self, authority=None, keep_alive_ms=KEEP_ALIVE_MS):
+        self._authority = authority
         self._keep_alive_ms = keep_alive_ms
         self._kept = None
         self._kept_for = None
@@ -107,14 +108,16 @@ class HttpClient:
             return link
         self.close()
         scheme, host, port, _ = target
-        if scheme == "https" and self._tls is None:
-            raise OSError(errno.EACCES, "https without anything to verify the server with")
         try:
-            return await open_link(host, port, self._tls if scheme == "https" else None)
-        except ValueError as error:  # a name that cannot be encoded; a certificate that is none
-            raise OSError(errno.EINVAL, str(error))
-        except OSError as error:
-            raise certificate_or(error)
+            return await open_link(host, port, self._tls() if scheme == "https" else None)
+        except (OSError, ValueError) as error:
+            raise link_error(error)
+
+    def _tls(self):
+        context = self._authority() if self._authority else None
+        if context is None:
+            raise CertificateRefused("certificate", "nothing to verify the server with")
+        return context
 
     def _keep_or_not(self, exchange, target, headers):
         if exchange.surplus or not is_kept(headers):
@@ -134,7 +137,6 @@ class _Exchange:
         self.surplus = b""
 
     async def send(self, head, body):
-        # MicroPython shakes hands over TLS at the first write.
         try:
             if body is not None and len(head) + len(body) <= PIECE_BYTES:
                 await self._link.send(head + body)  # one segment: no waiting for an ACK between
@@ -142,14 +144,14 @@ class _Exchange:
             await self._link.send(head)
             if body is not None:
                 await self._link.send(body)
-        except OSError as error:
-            raise certificate_or(error)
+        except (OSError, ValueError) as error:  # MicroPython shakes hands at the first write
+            raise link_error(error)
 
     async def receive_head(self):
         """(status, headers) of the answer; what follows the head stays in `surplus`."""
         data = b""
         while True:
-            data += await self._some(MAX_HEAD_BYTES)
+            data += await self._some()
             end = data.find(HEAD_END)
             if end >= 0:
                 break
@@ -172,11 +174,11 @@ class _Exchange:
             deliver(self._piece[:count])
             missing -= count
 
-    async def _some(self, most):
+    async def _some(self):
         try:
-            count = await self._link.receive(self._piece[: min(most, PIECE_BYTES)])
-        except OSError as error:
-            raise certificate_or(error)
+            count = await self._link.receive(self._piece)
+        except (OSError, ValueError) as error:
+            raise link_error(error)
         if not count:
             raise AnswerRefused("the connection ends before the answer's head does")
         return bytes(self._piece[:count])
@@ -203,8 +205,12 @@ class _Filler:
         self._used += len(piece)
 
 
-def certificate_or(error):
-    """The error itself, or CertificateRefused where it is one of certificates."""
-    if is_certificate_error(error):
-        return CertificateRefused(errno.EACCES, "the server's certificate was refused")
-    return error
+def link_error(error):
+    """The OSError to raise for what a connection raised."""
+    problem = certificate_problem(error)
+    if problem is not None:
+        text, is_date = problem
+        return CertificateRefused(CERTIFICATE_DATE if is_date else "certificate", text)
+    if isinstance(error, OSError):
+        return error
+    return OSError(errno.EINVAL, str(error))  # a name that cannot be looked up

@@ -9,6 +9,7 @@ import select
 
 # mbedTLS: MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 CERTIFICATE_VERIFY_FAILED = -0x2700
+DATE_PROBLEM = "The certificate validity"
 
 
 class Link:
@@ -74,5 +75,15 @@ async def within(ms, coroutine):
     return await asyncio.wait_for_ms(coroutine, ms)
 
 
-def is_certificate_error(error):
-    return error.errno == CERTIFICATE_VERIFY_FAILED
+def certificate_problem(error):
+    """(text, whether only dates are wrong) of a certificate's refusal; None for other errors.
+
+    A ValueError during the handshake lists the problems, one a line.
+    """
+    if isinstance(error, ValueError):
+        lines = [line for line in str(error).split("\n") if line]
+        strays = [line for line in lines if not line.startswith(DATE_PROBLEM)]
+        return "; ".join(lines), bool(lines) and not strays
+    if error.errno == CERTIFICATE_VERIFY_FAILED:
+        return "not verified", False
+    return None

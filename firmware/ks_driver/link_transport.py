@@ -7,6 +7,7 @@ import asyncio
 import ssl
 
 READ_AHEAD_BYTES = 8192
+DATE_CODES = (9, 10)  # OpenSSL: X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
 class Link(asyncio.Protocol):
@@ -94,5 +95,8 @@ async def within(ms, coroutine):
         return await coroutine
 
 
-def is_certificate_error(error):
-    return isinstance(error, ssl.SSLCertVerificationError)
+def certificate_problem(error):
+    """(text, whether only dates are wrong) of a certificate's refusal; None for other errors."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return None
+    return error.verify_message, error.verify_code in DATE_CODES
