@@ -67,9 +67,10 @@ def parse_manifest(data):
             raise Malformed("a file twice")
         paths.add(row["PATH"])
     for path in paths:
-        while "/" in path:
-            path = path[: path.rfind("/")]
-            if path in paths:
+        folder = path
+        while "/" in folder:
+            folder = folder[: folder.rfind("/")]
+            if folder in paths:
                 raise Malformed("a file that is a folder")
     return manifest
 

@@ -243,6 +243,9 @@ def check_request(op, message):
     """Raises Malformed for what the message says wrongly, then MissingToken for what it lacks."""
     request = REQUESTS[op]
     check_values(message)
+    # What tells any request from any answer, whoever signed it.
+    if "RQ" in message:
+        raise Malformed("RQ belongs to an answer")
     named = message.get("OP")
     if named is None:
         for key in message:

@@ -93,6 +93,11 @@ def test_without_op_a_token_that_only_another_operation_knows_is_malformed():
                 schema.check_request(op, request(op, {key: value, "OP": op}))
 
 
+def test_an_answer_is_never_a_request():
+    for op in SPECIFIC:
+        raises(Malformed, schema.check_request, op, request(op, {"OP": op, "RQ": "0" * 32}))
+
+
 def test_tokens_that_nobody_knows_are_left_alone():
     for op in SPECIFIC:
         extra = {"X_FUTURE": "anything", "ROWS": [{"A": "b"}], "NONE": []}
