@@ -1,0 +1,406 @@
+"""The TOON codec: what is written, what is read, and where and why everything else is refused."""
+
+from support import raises
+
+from ks_agent import toon, utf8
+from ks_agent.errors import LocalError, Malformed, ToonError
+
+KINDS = {"I": "integer", "D": "decimal", "F": "flag", "T": "time"}
+
+
+def kind_of(key, list_name):
+    """The kind by the key's first letter; text for all others."""
+    return KINDS.get(key[0], "text")
+
+
+def encode(message):
+    return toon.encode(message, kind_of).decode()
+
+
+def decode(text, max_bytes=100000):
+    return toon.decode(text.encode(), max_bytes)
+
+
+def refusal(text):
+    """(line, column, reason) of the refusal."""
+    error = raises(ToonError, decode, text)
+    assert error.code == "MALFORMED"
+    return error.line, error.column, error.reason
+
+
+def written(key, text):
+    """The token as it stands after the key of a scalar."""
+    line = encode({key: text})
+    assert line.startswith(key + ": ")
+    assert decode(line) == {key: text}
+    return line[len(key) + 2 :]
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+def test_scalars_are_written_in_sorted_order_without_a_trailing_newline():
+    message = {"TS": "2026-11-20T10:00:00.000Z", "D1": "dev_1", "I": "3600"}
+    assert encode(message) == 'D1: dev_1\nI: 3600\nTS: "2026-11-20T10:00:00.000Z"'
+
+
+def test_a_list_is_written_as_a_table_with_the_union_of_its_columns():
+    message = {"CMD": [{"CMD2": "RESTART", "CMD1": "c1"}, {"CMD1": "c2", "A": "a,b"}], "Z": "z"}
+    assert encode(message) == ('CMD[2]{A,CMD1,CMD2}:\n  null,c1,RESTART\n  "a,b",c2,null\nZ: z')
+
+
+def test_an_empty_list_is_written_as_an_empty_array():
+    assert encode({"CMD": []}) == "CMD: []"
+    assert encode({}) == ""
+
+
+def test_a_row_without_a_key_is_not_written():
+    raises(LocalError, encode, {"CMD": [{"CMD1": "c1"}, {}]})
+
+
+def test_an_integer_is_bare_only_as_every_decoder_reads_it_back():
+    for text in ("0", "7", "-7", "3600", "999999999999999", "-100000000000000"):
+        assert written("I", text) == text
+    for text in ("-0", "00", "07", "-07", "+7", "1000000000000000", "1.0", "1e5", ""):
+        assert written("I", text) == '"' + text + '"'
+    for text in ("-", "- 1", "--1"):
+        assert written("I", text) == '"' + text + '"'
+    for text in ("1_000", "0x10", "abc"):
+        assert written("I", text) == text
+
+
+def test_a_decimal_is_bare_only_as_every_decoder_reads_it_back():
+    for text in ("48.5", "-48.5", "0.5", "-0.5", "0.0001", "12345678901234.5", "42", "0"):
+        assert written("D", text) == text
+    for text in ("1.10", "1.0", "-0", "-0.0", "0.00001", "00.5", "123456789012345.6", "1.5e3"):
+        assert written("D", text) == '"' + text + '"'
+    for text in ("1.", ".5", "1.2.3"):
+        assert written("D", text) == text
+
+
+def test_a_flag_is_bare():
+    assert written("F", "true") == "true"
+    assert written("F", "false") == "false"
+    assert written("F", "null") == '"null"'
+    assert written("F", "TRUE") == "TRUE"
+
+
+def test_text_that_could_be_taken_for_something_else_is_quoted():
+    for text in ("", " ", " a", "a ", "true", "false", "null", "-", "-a", "#", "#a", "a:b", "a,b"):
+        assert written("X", text) == '"' + text + '"'
+    for text in ("[", "a]", "{a", "}", "42", "-1", "+1", "05", "3.14", "1e-6", "1E+6", "12E45678"):
+        assert written("X", text) == '"' + text + '"'
+
+
+def test_other_text_is_bare():
+    for text in ("a b", "a-b", "a#", "1.2.0", "1e", "e5", "1.", ".5", "0x1", "True", "nul", "a|b"):
+        assert written("X", text) == text
+    for text in ("\u00e9", "\U0001f680 x", "\u00a0", "a/b+c==", "'", "%7C", "+", "\x7f", "1 2"):
+        assert written("X", text) == text
+
+
+def test_escapes_are_those_of_the_specification():
+    assert written("X", '"') == '"\\""'
+    assert written("X", "a\\b") == '"a\\\\b"'
+    assert written("X", "\n\r\t") == '"\\n\\r\\t"'
+    assert written("X", "\x00\x1f") == '"\\u0000\\u001f"'
+    assert written("X", "\u00e9\x01") == '"\u00e9\\u0001"'
+
+
+def test_the_pieces_join_to_the_document_and_stay_small():
+    message = {"D1": "dev_1", "EVENT": []}
+    for number in range(40):
+        message["EVENT"].append({"I": str(number), "X": "x" * 60})
+    pieces = list(toon.encode_pieces(message, kind_of))
+    assert b"".join(pieces) == toon.encode(message, kind_of)
+    assert len(pieces) > 4
+    for piece in pieces:
+        assert len(piece) <= 512
+    assert list(toon.encode_pieces({}, kind_of)) == []
+    assert list(toon.encode_pieces({"A": "b"}, kind_of)) == [b"A: b"]
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+def test_the_literal_text_is_read_quoted_or_not():
+    assert decode("A: 1.10\nB: true\nC: 05\nD: 1e5") == {
+        "A": "1.10", "B": "true", "C": "05", "D": "1e5",
+    }  # fmt: skip
+    assert decode('A: "1.10"\nB: "true"\nC: "null"') == {"A": "1.10", "B": "true", "C": "null"}
+
+
+def test_an_unquoted_token_that_a_writer_would_quote_is_its_text():
+    assert decode("A: -x\nB: a:b\nC: [x]\nD: #x\nE: a\"b\nF: {}\nG: \\") == {
+        "A": "-x", "B": "a:b", "C": "[x]", "D": "#x", "E": 'a"b', "F": "{}", "G": "\\",
+    }  # fmt: skip
+
+
+def test_all_kinds_of_bytes_are_taken():
+    data = b"A: b\nC[1]{D}:\n  e"
+    for given in (data, bytearray(data), memoryview(data)):
+        assert toon.decode(given, 100) == {"A": "b", "C": [{"D": "e"}]}
+
+
+def test_an_empty_document_is_an_empty_message():
+    for text in ("", "\n", "  \n\n", "# note", "\n# note\n"):
+        assert decode(text) == {}
+
+
+def test_blanks_around_tokens_do_not_count():
+    assert decode('A:b\nC :  d  \nE: "f" \n"G" : h') == {"A": "b", "C": "d", "E": "f", "G": "h"}
+    assert decode("A[1]{ B , C }: \n   \n  x , y ") == {"A": [{"B": "x", "C": "y"}]}
+
+
+def test_a_mark_at_the_start_and_carriage_returns_are_not_content():
+    assert decode("\ufeffA: b\r\nC[1]{D}:\r\n  e\r") == {"A": "b", "C": [{"D": "e"}]}
+    assert decode("A: \ufeffb\r\r\n") == {"A": "\ufeffb\r"}
+    assert refusal("\ufeff\ufeffA: b")[0] == 1
+
+
+def test_tables_are_read_with_each_delimiter():
+    assert decode("A[1]{B,C}:\n  x|y,z\tw") == {"A": [{"B": "x|y", "C": "z\tw"}]}
+    assert decode("A[1|]{B|C}:\n  x,y|z") == {"A": [{"B": "x,y", "C": "z"}]}
+    assert decode("A[1\t]{B\tC}:\n  x,y\tz w") == {"A": [{"B": "x,y", "C": "z w"}]}
+
+
+def test_a_null_cell_is_an_absent_field():
+    assert decode('A[2]{B,C}:\n  null,"null"\n  1,null') == {"A": [{"C": "null"}, {"B": "1"}]}
+
+
+def test_an_empty_cell_is_an_empty_text():
+    assert decode('A[2]{B,C}:\n  ,x\n  "",') == {"A": [{"B": "", "C": "x"}, {"B": "", "C": ""}]}
+
+
+def test_quoted_cells_may_hold_delimiters_colons_and_escapes():
+    text = 'A[3]{B,C}:\n  "a,b","c:d"\n  "q\\"",x\n  "a:b",y:z'
+    assert decode(text) == {
+        "A": [{"B": "a,b", "C": "c:d"}, {"B": 'q"', "C": "x"}, {"B": "a:b", "C": "y:z"}]
+    }
+    assert decode('A[1]{B,C}:\n  a"x,y"b,c') == {"A": [{"B": 'a"x,y"b', "C": "c"}]}
+    assert decode("A[1]{B,C}:\n  a\\,[]") == {"A": [{"B": "a\\", "C": "[]"}]}
+
+
+def test_quoted_keys_are_keys():
+    assert decode('"A": b\n"C"[1]{"D",E}:\n  1,2') == {"A": "b", "C": [{"D": "1", "E": "2"}]}
+    assert decode('"\\u0041": b') == {"A": "b"}
+
+
+def test_escapes_are_read():
+    assert decode('A: "\\"\\\\\\n\\r\\t\\u00e9\\u00E9\t"') == {"A": '"\\\n\r\t\u00e9\u00e9\t'}
+
+
+def test_an_empty_list_is_read_in_each_form():
+    assert decode("A: []\nB[0]:\nC[0]{D}:\nE[0|]:\nF:[]") == {
+        "A": [], "B": [], "C": [], "E": [], "F": [],
+    }  # fmt: skip
+
+
+def test_a_comment_is_no_line_at_all():
+    text = '# one\nA[2]{B}:\n# two\n  1\n     # three\n  2\n   # "four\nC: d # e'
+    assert decode(text) == {"A": [{"B": "1"}, {"B": "2"}], "C": "d # e"}
+    assert refusal("A[2]{B}:\n  #1\n  2")[2] == "1 rows are missing"
+
+
+def test_a_blank_line_may_stand_anywhere_but_between_rows():
+    text = "\nA[2]{B}:\n\n  1\n  2\n\nC: d\n \n"
+    assert decode(text) == {"A": [{"B": "1"}, {"B": "2"}], "C": "d"}
+    assert refusal("A[2]{B}:\n  1\n   \n  # note\n  2") == (3, 1, "a blank line between rows")
+
+
+def test_a_document_longer_than_a_piece_is_read_as_one():
+    message = {"A%d" % number: "\u00e9" * number for number in range(1, 60)}
+    message["T"] = [{"B": "x" * 300, "C": "\U0001f680"} for _ in range(9)]
+    text = encode(message)
+    assert len(text.encode()) > 6000
+    assert decode(text) == message
+    assert decode(text.replace("\n", "\r\n") + "\r\n") == message
+
+
+# -- refusing ---------------------------------------------------------------------------------
+
+
+def test_a_refusal_says_where_and_why():
+    assert refusal("A: b\nb: c") == (2, 1, "a key outside [A-Z][A-Z0-9_]*")
+    assert refusal("A: b\nC:  null") == (2, 5, "null outside a table")
+    assert refusal('A:  "b') == (1, 5, "unterminated string")
+    assert refusal('A: "b"c') == (1, 7, "text after the closing quote")
+    assert refusal('A: "b\\x"') == (1, 6, "an unknown escape")
+    assert refusal('A[1]{B,C}:\n  x,"\\q"') == (2, 6, "an unknown escape")
+    assert refusal("A[1]{B, c}:\n  x,y") == (1, 8, "a field name outside [A-Z][A-Z0-9_]*")
+    assert str(raises(ToonError, decode, "A:")) == "line 1, column 2: a nested object"
+    assert isinstance(raises(ToonError, decode, "A:"), Malformed)
+
+
+def test_a_key_outside_the_alphabet_is_refused():
+    for key in (
+        "a",
+        "1A",
+        "_A",
+        "A-B",
+        "A.B",
+        "A B",
+        "Aa",
+        "\u00c9",
+        "",
+        '""',
+        '"a"',
+        '"A B"',
+        "A\t",
+    ):
+        assert refusal(key + ": x")[2] == "a key outside [A-Z][A-Z0-9_]*"
+
+
+def test_a_repeated_key_is_refused():
+    for second in ("A: c", '"A": c', "A: []", "A[0]:", "A[1]{B}:\n  c"):
+        assert refusal("A: b\n" + second) == (2, 1, "a repeated key")
+    assert refusal("A[0]:\nA: b") == (2, 1, "a repeated key")
+    assert refusal("A[1]{B,B}:\n  1,2") == (1, 8, "a repeated field name")
+
+
+def test_the_length_of_a_list_as_a_scalar_is_refused():
+    assert refusal("CMD_COUNT: 2")[2] == "the length of a list as a scalar"
+    assert refusal("_COUNT: 2")[2] == "a key outside [A-Z][A-Z0-9_]*"
+    assert decode("COUNT: 2") == {"COUNT": "2"}
+
+
+def test_every_other_construct_of_toon_is_refused():
+    for text in (
+        "A:",  # an empty object
+        "A:\n  B: c",  # a nested object
+        "A[2]: x,y",  # an inline array
+        "A[1]:\n  - x",  # a list
+        "A[1]:\n  - B: c",  # a list of objects
+        "A[2:]{B}:\n  X: 1\n  Y: 2",  # a keyed table
+        "[1:]{B}:\n  X: 1",
+        "A[1]{B{C,D}}:\n  1,2",  # a nested field group
+        "[1]: x",  # a root array
+        "[1]{B}:\n  x",
+        "[0]:",
+        "[]",
+        "- x",
+        "hello",  # a root primitive
+        "42",
+        '"A"',
+        "null",
+    ):
+        assert refusal(text)[0] == 1 or "\n" in text
+
+
+def test_a_malformed_header_is_refused():
+    for header in (
+        "A[]", "A[01]", "A[-1]", "A[+1]", "A[1.0]", "A[x]", "A[1_0]", "A[1,]", "A[ 1]", "A[1 ]",
+        "A [1]", "A[1", "A[1][1]", "A[1|:]", "A[1:|]", "A1]", "A[\u0661]", "A[9999999]",
+    ):  # fmt: skip
+        refusal(header + "{B}:\n  x")
+    for fields in (
+        "{}",
+        "{B",
+        "B}",
+        "{B,}",
+        "{,B}",
+        "{B|C}",
+        "{B;C}",
+        "{B}x",
+        " {B}",
+        "{B} ",
+        "{B}{C}",
+    ):
+        refusal("A[1]" + fields + ":\n  x")
+    refusal("A[1]{B}\n  x")
+    refusal("A[1]{B}: x")
+    refusal('A[1]{"B:\n  x')
+
+
+def test_the_counts_are_strict():
+    assert refusal("A[2]{B}:\n  1\nC: d") == (3, 1, "1 rows are missing")
+    assert refusal("A[1]{B}:")[2] == "1 rows are missing"
+    assert refusal("A[1]{B}:\n  1\n  2") == (3, 1, "more rows than the header says")
+    assert refusal("A[0]{B}:\n  1")[2] == "more rows than the header says"
+    assert refusal("A[1]{B,C}:\n  1") == (2, 3, "1 cells, not one for each field")
+    assert refusal("A[1]{B}:\n  1,2")[0] == 2
+    assert refusal('A[1]{B,C}:\n  "1,2')[0] == 2
+
+
+def test_a_row_of_nulls_is_refused():
+    assert refusal("A[1]{B,C}:\n  null, null") == (2, 3, "a row of nulls")
+
+
+def test_indentation_is_two_spaces_for_rows_and_none_for_fields():
+    for text in (" A: b", "  A: b", "\tA: b", "A: b\n  C: d", "A: b\n\t# c", "A: b\n \t"):
+        refusal(text)
+    for row in (" x", "   x", "    x", "\tx", "  \tx", " \tx", "x", "  \t"):
+        refusal("A[1]{B}:\n" + row)
+
+
+def test_a_field_among_the_rows_is_refused():
+    for row in ("x:y", "X: y,z", '"X":y', 'a"b"c:d'):
+        assert refusal("A[1]{B,C}:\n  " + row) == (2, 3, "a field among the rows")
+
+
+def test_a_bad_string_is_refused():
+    for token in (
+        '"', '"a', '"a\\"', '"a"b', '"a" b', '""a', '"\\', '"\\"', '"\\a"', '"\\U0041"', '"\\u"',
+        '"\\u004"', '"\\u00g1"', '"\\u+041"', '"\\u 041"', '"\\ud800"', '"\\udfff"',
+        '"\\uD83D\\uDE80"', '"a\x01b"', '"\x00"', '"a\rb"', '"\u00e9\x1f"',
+    ):  # fmt: skip
+        refusal("A: " + token)
+        refusal("A[1]{B}:\n  " + token)
+        refusal("A[1]{B,C}:\n  x," + token)
+
+
+def test_ill_formed_utf8_is_refused_where_it_stands():
+    for bad in (
+        b"\x80", b"\xbf", b"\xc0\xaf", b"\xc1\xbf", b"\xc3", b"\xe0\x9f\xbf", b"\xe2\x82",
+        b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf0\x8f\xbf\xbf", b"\xf0\x9f\x9a", b"\xf4\x90\x80\x80",
+        b"\xf5\x80\x80\x80", b"\xff", b"\xc3\x28", b"\xe2\x28\xa1",
+    ):  # fmt: skip
+        data = "A: \u00e9\nB: \u00e9".encode() + bad
+        error = raises(ToonError, toon.decode, data, 100)
+        assert (error.line, error.column, error.reason) == (2, 5, "ill-formed UTF-8")
+        long = b"# " + b"x" * 2000 + b"\n" + data + b"\nC: d"
+        assert raises(ToonError, toon.decode, long, 3000).line == 3
+        assert utf8.fault(data) == len(data) - len(bad)
+        raises(Malformed, utf8.check, data)
+
+
+def test_well_formed_utf8_is_let_through():
+    text = "\x00\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"
+    assert utf8.fault(text.encode()) == -1
+    assert utf8.text(text.encode()) == text
+    utf8.check(text.encode())
+    assert decode("A: " + text) == {"A": text}
+
+
+def test_the_limit_on_bytes_holds():
+    assert decode("A: bc", 5) == {"A": "bc"}
+    assert raises(ToonError, decode, "A: bc", 4).reason == "more than 4 bytes"
+
+
+def test_the_limit_on_tokens_counts_scalars_lists_and_cells():
+    text = "A: b\nC: []\nD[2]{E,F}:\n  1,null\n  2,3"
+    data = text.encode()
+    assert len(toon.decode(data, 100, 6)) == 3
+    for limit in range(6):
+        assert raises(ToonError, toon.decode, data, 100, limit).reason.startswith("too many")
+
+
+def test_the_limit_on_rows_counts_those_of_all_tables():
+    data = b"A[2]{B}:\n  1\n  2\nC[1]{D}:\n  3"
+    assert len(toon.decode(data, 100, 10, 3)) == 2
+    assert raises(ToonError, toon.decode, data, 100, 10, 2).reason == "too many rows"
+    assert raises(ToonError, toon.decode, b"A[999999]{B}:", 100).reason == "too many rows"
+
+
+def test_the_limit_on_a_value_counts_its_bytes():
+    for value in ("abcdefgh", "\u00e9\u00e9\u00e9\u00e9", "\U0001f680\U0001f680"):
+        for data in ("A: " + value, 'A: "' + value + '"', 'A[1]{B}:\n  "' + value + '"'):
+            assert toon.decode(data.encode(), 100, 10, 3, 8)
+            error = raises(ToonError, toon.decode, data.encode(), 100, 10, 3, 7)
+            assert error.reason == "a value of more than 7 bytes"
+
+
+def test_a_table_has_no_more_fields_than_tokens():
+    header = "A[0]{" + ",".join(["F%d" % number for number in range(20)]) + "}:"
+    assert decode(header) == {"A": []}
+    assert raises(ToonError, toon.decode, header.encode(), 200, 19).reason == "too many fields"
