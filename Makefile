@@ -8,6 +8,7 @@ export PYTHON
 RUN := .venv/bin/python
 NPM_FOLDER := .cache/npm
 NPM_PACKAGES := @toon-format/toon@4.4.0 @toon-format/spec@3.3.2
+NPM_STAMP := $(NPM_FOLDER)/.fetched-4.4.0-3.3.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs env env-run micropython oracles typings lock clean
@@ -44,13 +45,13 @@ micropython: env-run ## get MicroPython interpreters into .tools
 	@$(RUN) -m tools.micropython
 
 # What npm fetches serves the tests as a second opinion on TOON; without it they are skipped.
-oracles: $(NPM_FOLDER)/.fetched ## get TOON's reference and fixtures, if npm is here
-$(NPM_FOLDER)/.fetched: Makefile
+oracles: $(NPM_STAMP) ## get TOON's reference and fixtures, if npm is here
+$(NPM_STAMP):
 	@mkdir -p $(NPM_FOLDER)
 	@if ! command -v npm >/dev/null 2>&1; then \
 	    echo "oracles: npm is missing, so tests against TOON's own code are left out" >&2; \
-	elif npm install --prefix $(NPM_FOLDER) --silent --no-save --no-audit --no-fund \
-	    --ignore-scripts $(NPM_PACKAGES) </dev/null >/dev/null; then \
+	elif npm install --prefix $(NPM_FOLDER) --cache $(NPM_FOLDER)/cache --silent --no-save \
+	    --no-audit --no-fund --ignore-scripts $(NPM_PACKAGES) </dev/null >/dev/null; then \
 	    touch $@; \
 	else \
 	    echo "oracles: npm could not fetch $(NPM_PACKAGES); tests against them are left out" >&2; \
