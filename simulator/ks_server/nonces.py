@@ -25,7 +25,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent.schema import TIMESTAMP_WINDOW_MS
+from ks_agent.tokens import TIMESTAMP_WINDOW_MS
 
 from .db.schema import fence as fence_table
 from .db.schema import nonces

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 from sqlalchemy import func, insert, select
 
-from ks_agent import lines, schema, signing, timetext, toon
-from ks_agent.message import canonical
+from ks_agent import lines, schema, signing, timetext, tokens
 from ks_server.context import Context, open_context
 from ks_server.crypto import NaclCrypto
 from ks_server.db.schema import commands, metadata, releases, whitelist
@@ -38,8 +37,7 @@ def kid_of(seed: bytes) -> str:
 
 
 def decode(body: bytes, syntax: str) -> dict[str, Any]:
-    decoder = toon.decode if syntax == TOON else lines.decode
-    message: dict[str, Any] = decoder(body, schema.ANSWER_MAX_BYTES)
+    message: dict[str, Any] = signing.parse(body, syntax, tokens.ANSWER_MAX_BYTES)
     return message
 
 
@@ -79,7 +77,7 @@ class Answer:
 
 def read(response: httpx.Response) -> Answer:
     syntax = response.headers["content-type"].partition(";")[0]
-    assert len(response.content) <= schema.ANSWER_MAX_BYTES
+    assert len(response.content) <= tokens.ANSWER_MAX_BYTES
     assert int(response.headers["content-length"]) == len(response.content)
     assert "transfer-encoding" not in response.headers
     return Answer(response, decode(response.content, syntax))
@@ -274,4 +272,4 @@ class running_server:  # noqa: N801 - used like a function
         await self._opened.__aexit__(*error)
 
 
-__all__ = ("Answer", "Clock", "Device", "Server", "canonical", "read", "running_server")
+__all__ = ("DAY_MS", "Answer", "Clock", "Device", "Server", "read", "running_server")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent.schema import ANSWER_MAX_COMMANDS, FOR_REVOKED
+from ks_agent.tokens import ANSWER_MAX_COMMANDS, FOR_REVOKED
 
 from ..db.schema import commands
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent import schema, signing
+from ks_agent import signing, tokens
 
 from ...repository import commands
 from ...repository.devices import REVOKED
@@ -18,7 +18,7 @@ from ..wire import compose
 # what binding the answer adds to it: D1, NONCE, OP, RQ, TS and SIG_SERV, escaped in either syntax
 _BINDING_BYTES: Final = 512
 _LINK_BYTES: Final = 192
-_COLUMNS: Final = (*schema.COMMAND_SIGNED, "SIG_ADMIN_A", "SIG_ADMIN_B")
+_COLUMNS: Final = (*tokens.COMMAND_SIGNED, "SIG_ADMIN_A", "SIG_ADMIN_B")
 
 
 class Commands(Operation):
@@ -31,7 +31,7 @@ class Commands(Operation):
         revoked = call.known.state == REVOKED
         found = await commands.next_commands(connection, call.d1, revoked, call.now_ms)
         key, links = call.answering_key()
-        room = schema.ANSWER_MAX_BYTES - _BINDING_BYTES - _LINK_BYTES * len(links)
+        room = tokens.ANSWER_MAX_BYTES - _BINDING_BYTES - _LINK_BYTES * len(links)
         rows: list[dict[str, str]] = []
         for command in found:
             row = _row(command)

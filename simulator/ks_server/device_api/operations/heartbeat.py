@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent import schema
+from ks_agent import tokens
 
 from ... import audit, nonces
 from ...db.schema import devices, heartbeats, storable
@@ -87,7 +87,7 @@ async def _answer(call: Call, command_ids: Sequence[str]) -> dict[str, Any]:
         "FW_AVAILABLE": "false" if release is None else "true",
     }
     if command_ids:
-        answer["CMD_IDS"] = ",".join(command_ids[: schema.ANSWER_MAX_COMMANDS])
+        answer["CMD_IDS"] = ",".join(command_ids[: tokens.ANSWER_MAX_COMMANDS])
     if release is not None:
         answer["FW2"] = release.fw2
     return answer
