@@ -165,6 +165,7 @@ class ServerKeys:
         self.current = own[self.chain[-1].seq]
         self._own = own
         self._window_ms = window_ms
+        self._kids = tuple(kids)
         self._position = {kid: index for index, kid in enumerate(kids)}
 
     @classmethod
@@ -217,6 +218,10 @@ class ServerKeys:
             if link.key in seed_of:
                 own[link.seq] = ServerKey(link.seq, public, kids[-1], seed_of[link.key])
         return cls(chain, kids, own, legacy_window_days * DAY_MS)
+
+    def kid_of(self, seq: int) -> str:
+        """KID of a key of the chain. Raises IndexError for a number outside it."""
+        return self._kids[seq - 1]
 
     def links_from(self, kid: str) -> list[dict[str, str]] | None:
         """The rows of the answer's LINK list for a device whose newest key is `kid`.
