@@ -43,12 +43,12 @@ def make_context(certificate):
     if sys.implementation.name != "micropython":
         import ssl
 
-        return ssl.create_default_context(cadata=certificate)
+        return ssl.create_default_context(cadata=certificate)  # type: ignore[attr-defined]
     if certificate is None:
         return None
     import tls
 
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = tls.CERT_REQUIRED
+    context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
     context.load_verify_locations(certificate)
     return context

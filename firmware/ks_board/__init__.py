@@ -1,0 +1,1 @@
+"""Ports and radio of an ESP32: what the core needs that a computer has otherwise."""

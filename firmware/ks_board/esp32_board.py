@@ -1,0 +1,15 @@
+"""The `board` port of an ESP32 module without anything attached."""
+
+import esp32
+
+from ks_driver.host import HostBoard
+
+
+class Esp32Board(HostBoard):
+    """Shows events as lines on the serial console; where there is a sensor, reads it."""
+
+    def temperature_c(self):
+        # The first ESP32 has no usable sensor, and the function is not there.
+        if not hasattr(esp32, "mcu_temperature"):
+            return None
+        return str(esp32.mcu_temperature())

@@ -1,0 +1,99 @@
+"""An application slot's main.py on an ESP32. Stage 0 imports it and calls `main(root, slot)`.
+
+Not run on a chip yet: it is checked against the port's stubs and under fakes. The watchdog, the
+readers, the indicator and a partition of their own for the data come with the hardware.
+"""
+
+# ruff: noqa: E402 -- the order of imports is what makes them fit into the heap
+import gc
+
+GC_THRESHOLD_BYTES = 16384
+PAUSE_AFTER_CRASH_MS = 5000
+DORMANT_PAUSE_MS = 60000
+
+gc.threshold(GC_THRESHOLD_BYTES)
+
+from ks_crypto.port import PureCrypto  # its tables, into a heap that is still in one piece
+
+gc.collect()
+from ks_agent.agent import Agent
+from ks_agent.ports import Ports
+
+gc.collect()
+import asyncio
+import sys
+import time
+
+import machine
+
+from ks_board.esp32_board import Esp32Board
+from ks_board.vault import NvsVault
+from ks_board.wifi import Wifi, WifiHttp
+from ks_driver.authority import Authority
+from ks_driver.build import built_ms
+from ks_driver.crash import record_crash
+from ks_driver.files import HostFs
+from ks_driver.host import HostClock, HostPartition, HostRng
+from ks_driver.http import HttpClient
+from ks_driver.loop import drive
+
+gc.collect()
+
+
+def build_ports(root, slot):
+    fs = HostFs(root)
+    return Ports(
+        clock=HostClock(built_ms(fs, slot)),
+        rng=HostRng(),
+        fs=fs,
+        vault=NvsVault(),
+        partition=HostPartition(slot),
+        crypto=PureCrypto(),
+        board=Esp32Board(),
+    )
+
+
+class Credentials:
+    """The network to join: by the configuration, else as the factory left it in the vault."""
+
+    def __init__(self, vault):
+        self._vault = vault
+        self.config = None
+
+    def __call__(self):
+        """(name, password). Raises OSError where there is neither."""
+        if self.config is not None and self.config.get("WIFI_SSID"):
+            return self.config.get("WIFI_SSID"), self.config.get("WIFI_PASSWORD")
+        name = self._vault.get("wifi_ssid")
+        if name is None:
+            raise OSError(2, "no network is configured")
+        return name.decode(), (self._vault.get("wifi_password") or b"").decode()
+
+
+async def live(ports):
+    """One life; the reason of the restart, or None for a dormant terminal."""
+    credentials = Credentials(ports.vault)
+    wifi = Wifi(credentials)  # before the agent, which may make its key: see Wifi
+    agent = Agent(ports)
+    credentials.config = agent.config
+    http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))
+    return await drive(agent.run(), WifiHttp(wifi, http), ports.fs)
+
+
+def main(root, slot):
+    """Live until a restart, which resets the chip; a dormant terminal stays here, doing nothing."""
+    ports = build_ports(root, slot)
+    try:
+        reason = asyncio.run(live(ports))
+    except Exception as crash:
+        record_crash(ports.fs, crash)
+        sys.print_exception(crash)
+        time.sleep_ms(PAUSE_AFTER_CRASH_MS)
+        machine.reset()
+        return
+    if reason is None:
+        ports.board.show("dormant", {})
+        while True:
+            time.sleep_ms(DORMANT_PAUSE_MS)
+    ports.board.show("restart", {"REASON": reason})
+    machine.reset()

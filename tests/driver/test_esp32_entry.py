@@ -1,0 +1,217 @@
+"""The ESP32's ports and entry under fakes of its modules: what a computer can tell about them."""
+
+import gc
+import importlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+NOT_FOUND = -0x1102
+
+
+class Nvs:
+    """`esp32.NVS`: what is set counts once committed."""
+
+    def __init__(self, namespace: str = "ks") -> None:
+        self.committed: dict[str, bytes] = {}
+        self.pending: dict[str, bytes] = {}
+        self.failure = 0
+
+    def get_blob(self, key: str, buffer: bytearray) -> int:
+        if self.failure:
+            raise OSError(self.failure)
+        if key not in self.pending:
+            raise OSError(NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
+        value = self.pending[key]
+        buffer[: len(value)] = value
+        return len(value)
+
+    def set_blob(self, key: str, value: bytes) -> None:
+        self.pending[key] = bytes(value)
+
+    def erase_key(self, key: str) -> None:
+        if key not in self.pending:
+            raise OSError(NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
+        del self.pending[key]
+
+    def commit(self) -> None:
+        self.committed = dict(self.pending)
+
+
+class Wlan:
+    IF_STA = 0
+    made: "list[Wlan]" = []  # noqa: RUF012
+
+    def __init__(self, interface: int) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.answers: list[bool] = []
+        Wlan.made.append(self)
+
+    def active(self, on: bool) -> None:
+        self.calls.append(("active", on))
+
+    def isconnected(self) -> bool:
+        return self.answers.pop(0) if self.answers else True
+
+    def connect(self, name: str, password: str) -> None:
+        self.calls.append(("connect", name, password))
+
+    def disconnect(self) -> None:
+        self.calls.append(("disconnect",))
+
+
+class Reset(Exception):
+    """What the fake `machine.reset` does: nothing runs after it."""
+
+
+def reset() -> None:
+    raise Reset
+
+
+def module(name: str, **contents: Any) -> ModuleType:
+    made = ModuleType(name)
+    vars(made).update(contents)
+    return made
+
+
+@pytest.fixture
+def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The chip's modules; whatever is imported while they are there is forgotten afterwards."""
+    Wlan.made.clear()
+    before = set(sys.modules)
+    monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs))
+    monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))
+    monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset))
+    monkeypatch.setattr(gc, "threshold", lambda size: None, raising=False)
+    monkeypatch.setattr(time, "sleep_ms", lambda ms: None, raising=False)
+    monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
+    yield monkeypatch
+    for name in set(sys.modules) - before:
+        if name == "main" or name.startswith("ks_board"):
+            del sys.modules[name]
+
+
+def entry() -> Any:
+    return importlib.import_module("main")
+
+
+def test_the_vault_commits_what_it_is_given(chip: pytest.MonkeyPatch) -> None:
+    nvs = Nvs()
+    vault = importlib.import_module("ks_board.vault").NvsVault(nvs)
+    assert vault.get("key") is None
+    vault.set("key", b"\0\xff" * 16)
+    assert nvs.committed == {"key": b"\0\xff" * 16}
+    assert vault.get("key") == b"\0\xff" * 16
+    vault.erase("key")
+    vault.erase("key")
+    assert nvs.committed == {}
+
+
+def test_a_vault_that_cannot_be_read_is_not_an_empty_one(chip: pytest.MonkeyPatch) -> None:
+    nvs = Nvs()
+    nvs.failure = -0x1101
+    with pytest.raises(OSError, match="-4353"):
+        importlib.import_module("ks_board.vault").NvsVault(nvs).get("key")
+
+
+async def test_wifi_is_joined_once_and_again_when_the_network_changes(
+    chip: pytest.MonkeyPatch,
+) -> None:
+    networks = [("first", "secret")]
+    wifi = importlib.import_module("ks_board.wifi").Wifi(lambda: networks[-1])
+    await wifi.ensure()
+    await wifi.ensure()
+    networks.append(("second", "secret"))
+    await wifi.ensure()
+    assert Wlan.made[0].calls == [
+        ("active", True),
+        ("connect", "first", "secret"),
+        ("disconnect",),
+        ("connect", "second", "secret"),
+    ]
+
+
+async def test_a_network_that_cannot_be_joined_is_a_link_failure(chip: pytest.MonkeyPatch) -> None:
+    wifi_module = importlib.import_module("ks_board.wifi")
+    chip.setattr(wifi_module, "CONNECT_PAUSE_S", 0)
+    wifi = wifi_module.Wifi(lambda: ("name", "secret"))
+    Wlan.made[0].answers = [False] * 200
+    with pytest.raises(OSError, match="no Wi-Fi"):
+        await wifi.ensure()
+
+
+class Life:
+    """An agent whose run ends at once, as planned."""
+
+    outcome: "str | Exception | None" = None
+
+    def __init__(self, ports: Any) -> None:
+        self.config: dict[str, str] = {}
+
+    def run(self) -> Iterator[Any]:
+        effects = importlib.import_module("ks_agent.effects")
+        if isinstance(Life.outcome, Exception):
+            raise Life.outcome
+        if Life.outcome is not None:
+            yield effects.Restart(Life.outcome)
+
+
+def test_a_restart_resets_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main = entry()
+    chip.setattr(main, "Agent", Life)
+    chip.setattr(Life, "outcome", "update")
+    with pytest.raises(Reset):
+        main.main(str(tmp_path), "a")
+    assert Wlan.made[0].calls == [("active", True)]
+
+
+def test_a_crash_is_recorded_and_resets_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main = entry()
+    chip.setattr(main, "Agent", Life)
+    chip.setattr(Life, "outcome", ValueError("planted"))
+    with pytest.raises(Reset):
+        main.main(str(tmp_path), "a")
+    assert b"planted" in (tmp_path / "data" / "state" / "crash.toon").read_bytes()
+
+
+def test_a_dormant_terminal_stays_where_it_is(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main = entry()
+    chip.setattr(main, "Agent", Life)
+    pauses = []
+
+    def pause(ms: int) -> None:
+        pauses.append(ms)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    chip.setattr(time, "sleep_ms", pause)
+    with pytest.raises(KeyboardInterrupt):
+        main.main(str(tmp_path), "a")
+
+
+def test_the_network_comes_from_the_configuration_else_from_the_vault(
+    chip: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = entry()
+    vault = main.NvsVault(Nvs())
+    credentials = main.Credentials(vault)
+    with pytest.raises(OSError, match="no network"):
+        credentials()
+    vault.set("wifi_ssid", b"factory")
+    vault.set("wifi_password", b"secret")
+    assert credentials() == ("factory", "secret")
+    credentials.config = {"WIFI_SSID": "site", "WIFI_PASSWORD": "other"}
+    assert credentials() == ("site", "other")
+
+
+def test_the_ports_are_those_of_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main = entry()
+    ports = main.build_ports(str(tmp_path), "b")
+    assert ports.partition.running == "b"
+    assert ports.board.temperature_c() is None
+    assert ports.vault.get("key") is None
