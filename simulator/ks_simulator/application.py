@@ -166,6 +166,33 @@ def installed_files() -> dict[str, bytes]:
     return dict(_installed_files())
 
 
+_PACED_MAIN = """\
+\"\"\"For demonstrations and tests: every wait is a %(pace)g-th of what the protocol says.\"\"\"
+import host_main  # first: the order of its imports is what makes them fit into a small heap
+import asyncio
+
+_drive = host_main.drive
+
+
+async def _sleep(seconds):
+    await asyncio.sleep(seconds / %(pace)g)
+
+
+def drive(life, http, fs):
+    return _drive(life, http, fs, _sleep)
+
+
+host_main.drive = drive
+main = host_main.main
+"""
+
+
+def paced(files: Mapping[str, bytes], pace: float) -> dict[str, bytes]:
+    """The same application with waits divided by `pace`: nobody wants to watch one sleep."""
+    main = (_PACED_MAIN % {"pace": pace}).encode("ascii")
+    return {**files, HOST_ENTRY: files[ENTRY], ENTRY: main}
+
+
 def folder_files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder by its path, without hidden ones and bytecode."""
     files = {}

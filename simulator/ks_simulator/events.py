@@ -30,3 +30,43 @@ def parse_event(line: str) -> Event | None:
         key, _, value = word.partition("=")
         detail[unquote(key)] = unquote(value)
     return Event(unquote(name), detail)
+
+
+_SENTENCES = {
+    "boot": "power on",
+    "power": "power cut",
+    "key_made": "made its key",
+    "registered": "registered as {D1}",
+    "heartbeat": "heartbeat answered, server time {TS}",
+    "refused": "the server refuses: {ERR1}",
+    "unbelievable": "does not believe an answer: {reason}",
+    "offline": "no link: {reason}",
+    "command": "performs {CMD2} ({CMD1})",
+    "identify": "blinks and beeps: here I am",
+    "update_offered": "is offered release {FW1}, version {FW2}",
+    "update_staged": "has verified release {FW1}: the next boot tries it",
+    "update_trial": "tries version {FW2}",
+    "update_confirmed": "confirms version {FW2}: a signed heartbeat got through",
+    "update_refused": "refuses release {FW1}: {reason}",
+    "update_rolled_back": "version {FW2} failed its trial: back to the one before",
+    "restart": "restarts: {REASON}",
+    "crash": "crashed: {TEXT}",
+    "dormant": "is dormant: wiped, waits to be provisioned",
+    "dead": "has no slot that it can start",
+    "wiped": "has erased itself",
+}
+GOOD = frozenset(("registered", "heartbeat", "identify", "update_confirmed", "key_made"))
+BAD = frozenset(
+    ("refused", "unbelievable", "offline", "update_refused", "update_rolled_back", "crash", "dead")
+)
+
+
+def sentence(event: Event) -> str:
+    """The event as a person says it; events without a sentence as they are."""
+    template = _SENTENCES.get(event.name)
+    if template is None:
+        return str(event)
+    try:
+        return template.format_map(event.detail)
+    except KeyError:
+        return str(event)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 OLDEST_MICROPYTHON = (1, 24)
 ARCHITECTURES = ("amd64", "i386")
+HEAPS = {"amd64": "512k", "i386": "128k"}
 PROBE = "import sys; print(*sys.implementation[1][:2], 64 if sys.maxsize > 2**31 else 32)"
 PROBE_LIMIT_S = 20
 
@@ -24,11 +25,6 @@ def find_micropython(architecture: str = "amd64") -> Path | None:
         if _probe(candidate, bits):
             return candidate
     return None
-
-
-def cpython() -> Path:
-    """The interpreter that runs this program."""
-    return Path(sys.executable)
 
 
 def _candidates(architecture: str) -> list[Path]:
@@ -58,3 +54,13 @@ def _probe(program: Path, bits: int) -> bool:
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
     return (major, minor) >= OLDEST_MICROPYTHON and found_bits == bits
+
+
+def cpython_command() -> list[str]:
+    """CPython as a terminal has it: nothing but the standard library and what is in the slot."""
+    return [sys.executable, "-I", "-S", "-B", "-u"]
+
+
+def micropython_command(program: Path, architecture: str, heap: str = "") -> list[str]:
+    """MicroPython with the heap of a plain ESP32, 128 KiB; 64-bit objects need more."""
+    return [str(program), "-X", f"heapsize={heap or HEAPS[architecture]}"]

@@ -24,12 +24,14 @@ KEPT_LINES = 200
 LINE_LIMIT_BYTES = 256 * 1024
 
 Watcher = Callable[["ProcessTerminal", Event], None]
+Listener = Callable[[str], None]
 
 
 class ProcessTerminal:
     """A provisioned folder run by an interpreter.
 
-    `command` is the interpreter with its options. Events are the terminal's own, and from here
+    `command` is the interpreter with its options; `listener` hears the lines that are no events,
+    a traceback for one. Events are the terminal's own, and from here
     `boot`, `crash`, `power` and `dead`.
     """
 
@@ -39,6 +41,7 @@ class ProcessTerminal:
         folder: Path,
         command: Sequence[str],
         watcher: Watcher | None = None,
+        listener: Listener | None = None,
         crash_pause_s: float = CRASH_PAUSE_S,
     ) -> None:
         self.name = name
@@ -48,6 +51,7 @@ class ProcessTerminal:
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.boots = 0
         self._watcher = watcher
+        self._listener = listener
         self._crash_pause_s = crash_pause_s
         self._process: Process | None = None
         self._is_cut = False
@@ -104,6 +108,7 @@ class ProcessTerminal:
             stdout=PIPE,
             stderr=STDOUT,
             limit=LINE_LIMIT_BYTES,
+            start_new_session=True,  # Ctrl-C is for the supervisor
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         await self._listen(self._process)
@@ -116,6 +121,8 @@ class ProcessTerminal:
             event = parse_event(text)
             if event is not None:
                 self._tell(event)
+            elif self._listener is not None:
+                self._listener(text)
 
     async def _after(self, status: int) -> bool:
         if self._is_cut:

@@ -1,0 +1,1 @@
+"""The `ks` command: demo, server, simulated terminals, keys and releases."""

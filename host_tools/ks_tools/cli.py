@@ -1,0 +1,89 @@
+"""The `ks` command line: what each command takes, and the stable exit statuses.
+
+0: done, and everything expected held.  1: an expectation did not hold, or the work failed.
+2: the command line or the configuration is wrong.  130: interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from . import demo_command, fleet_command, keys_command, release_command, serve, simulate
+from .console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ToolError, say, warn
+
+# typer may bring its own copy of click; this finds the base of command line mistakes in either.
+_Misuse: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="ks",
+    help="Attendance terminals, their server and their simulator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("demo", short_help="Watch terminals live, under a minute.")(demo_command.demo)
+app.command("demo", short_help="Watch terminals live, under a minute.")(demo_command.demo)
+app.command("serve", short_help="Run the reference server.")(serve.serve)
+app.command("simulate", short_help="Run one terminal, its life as lines.")(simulate.simulate)
+app.command("fleet", short_help="Run many terminals in one process.")(fleet_command.fleet)
+app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
+app.add_typer(release_command.app, name="release")
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        say(f"ks {version('ks-terminal')}")
+    except PackageNotFoundError:
+        say("ks (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Attendance terminals, their server and their simulator."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit status. What a person can put right is one line."""
+    try:
+        result = app(list(arguments), prog_name="ks", standalone_mode=False)
+    except ToolError as error:
+        warn(str(error))
+        return EXIT_FAILED
+    except typer.Exit as ending:
+        return ending.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        warn("interrupted")
+        return EXIT_INTERRUPTED
+    except _Misuse as error:
+        warn(f"{_first_line(error)} (see ks --help)")
+        return EXIT_USAGE
+    except BrokenPipeError:
+        return EXIT_FAILED
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def _first_line(error: BaseException) -> str:
+    message = getattr(error, "format_message", lambda: str(error))()
+    return str(message).strip().replace("\n", " ") or "no command given"
+
+
+def main() -> None:
+    """Entry point of the `ks` script."""
+    sys.exit(run(sys.argv[1:]))

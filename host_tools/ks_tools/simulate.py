@@ -1,0 +1,158 @@
+"""`ks simulate`: one terminal as a process of its own, its life as lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import ToolError, rich_console, say
+from .keys_command import DataOption
+
+if TYPE_CHECKING:
+    from ks_simulator.events import Event
+    from ks_simulator.process import ProcessTerminal
+
+    from .workspace import Workspace
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+INTERPRETERS = ("cpython", "micropython", "micropython32")
+
+
+def simulate(
+    d1: Annotated[str, typer.Option(help="Device id.")] = "sim-1",
+    server: Annotated[str, typer.Option(help="The server's address.")] = DEFAULT_SERVER,
+    interpreter: Annotated[str, typer.Option(help=", ".join(INTERPRETERS) + ".")] = "cpython",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="The terminal's flash.", show_default="DATA/terminals/D1"),
+    ] = None,
+    data: DataOption = None,
+    seconds: Annotated[float, typer.Option(help="Stop after this time; 0 runs on.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
+) -> None:
+    """Run one terminal against a server. Its state stays in a folder: a second start is a reboot.
+
+    A new terminal is provisioned first, and put on the server's whitelist where the admin token
+    is at hand. Ctrl-C cuts its power.
+    """
+    from .workspace import Workspace
+
+    workspace = Workspace.of(data)
+    home = folder or workspace.data / "terminals" / d1
+    command = interpreter_command(interpreter)
+    asyncio.run(_simulate(workspace, home, d1, server.rstrip("/"), command, seconds, as_json))
+
+
+def interpreter_command(name: str) -> list[str]:
+    """The command line of an interpreter up to the program. Raises ToolError."""
+    from ks_simulator.interpreters import cpython_command, find_micropython, micropython_command
+
+    if name == "cpython":
+        return cpython_command()
+    if name not in INTERPRETERS:
+        raise ToolError(f"no interpreter {name!r}: one of {', '.join(INTERPRETERS)}")
+    architecture = "i386" if name == "micropython32" else "amd64"
+    program = find_micropython(architecture)
+    if program is None:
+        raise ToolError(
+            "there is no MicroPython 1.24 or newer here; in the repository, get it with: "
+            "make micropython"
+        )
+    return micropython_command(program, architecture)
+
+
+async def _simulate(
+    workspace: Workspace,
+    home: Path,
+    d1: str,
+    server: str,
+    command: list[str],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    from ks_simulator.process import ProcessTerminal
+
+    from .factory import admit
+
+    public_key = provide(workspace, home, d1, server)
+    await admit(workspace, server, {d1: public_key})
+    show = _JsonLines() if as_json else _Lines()
+    terminal = ProcessTerminal(d1, home, command, show.event, show.line)
+    try:
+        async with asyncio.timeout(seconds or None):
+            await terminal.run()
+    except TimeoutError:
+        return
+
+
+def provide(workspace: Workspace, home: Path, d1: str, server: str) -> str:
+    """Provision the folder if it is new; gives the terminal's public key. Raises ToolError."""
+    from ks_agent.ports import KEY
+    from ks_driver.files import HostVault
+    from ks_simulator.keys import SEED_BYTES, public_text
+    from ks_simulator.provision import provision_folder
+
+    from .factory import factory_release, trust_of
+
+    vault = HostVault(str(home / "nvs"))
+    if (home / "factory.toon").exists():
+        _check_provisioned(home, d1, server)
+        seed = vault.get(KEY)
+        if seed is None:
+            raise ToolError(f"{home} holds a terminal without a key (wiped); remove the folder")
+        return public_text(seed)
+    provision_folder(home, d1, server, trust_of(workspace), factory_release(workspace))
+    (home / "nvs").mkdir(mode=0o700, exist_ok=True)
+    seed = os.urandom(SEED_BYTES)
+    vault.set(KEY, seed)
+    return public_text(seed)
+
+
+def _check_provisioned(home: Path, d1: str, server: str) -> None:
+    from ks_agent import toon
+
+    factory = toon.decode((home / "factory.toon").read_bytes(), 4096)
+    for key, wanted, option in (("D1", d1, "--d1"), ("SERVER", server, "--server")):
+        if factory.get(key) != wanted:
+            raise ToolError(
+                f"{home} was provisioned with {key} {factory.get(key)}: "
+                f"give {option} {factory.get(key)}, or another --folder"
+            )
+
+
+class _Lines:
+    """Events as sentences with the time, what else is printed below them."""
+
+    def __init__(self) -> None:
+        self._console = rich_console()
+
+    def event(self, terminal: ProcessTerminal, event: Event) -> None:
+        from ks_simulator.events import BAD, GOOD, sentence
+
+        style = "green" if event.name in GOOD else "red" if event.name in BAD else ""
+        self._console.print(
+            f"{time.strftime('%H:%M:%S')}  {terminal.name}  {sentence(event)}",
+            style=style,
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def line(self, text: str) -> None:
+        self._console.print(f"          | {text}", style="dim", markup=False, soft_wrap=True)
+
+
+class _JsonLines:
+    """The same for programs."""
+
+    def event(self, terminal: ProcessTerminal, event: Event) -> None:
+        entry = {"time": time.time(), "d1": terminal.name, "event": event.name}
+        say(json.dumps({**entry, "detail": dict(event.detail)}))
+
+    def line(self, text: str) -> None:
+        say(json.dumps({"time": time.time(), "output": text}))

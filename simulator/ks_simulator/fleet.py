@@ -1,0 +1,224 @@
+"""Many terminals in one process, with real sockets to one server.
+
+Each is the whole terminal: stage 0, the agent from its slot, its own files, vault, link and HTTP
+connection. They share what is immutable: the release's files and the loaded code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ks_agent.ports import KEY
+from ks_driver.http import HttpClient
+from ks_server.crypto import NaclCrypto
+
+from .application import Release
+from .keys import TrustedKey, public_text
+from .link import FaultLink, Faults
+from .memory import MemoryFs, MemoryVault
+from .provision import device_seed, factory_files
+from .report import Check, Report
+from .terminal import RandomBytes, Terminal
+
+START_RATE = 200
+DEFAULT_PREFIX = "sim"
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """What to run. `pace` divides every wait of a terminal: at 1 they wait as the protocol says.
+
+    The run ends after `duration_s`, or earlier when each terminal has `heartbeats` of them (if
+    that is not 0).
+    """
+
+    devices: int
+    seed: int = 0
+    duration_s: float = 30.0
+    heartbeats: int = 0
+    pace: float = 1.0
+    prefix: str = DEFAULT_PREFIX
+    faults: Faults = field(default_factory=Faults)
+    start_rate: float = START_RATE
+
+    def ids(self) -> list[str]:
+        """D1 of every terminal."""
+        width = max(4, len(str(self.devices)))
+        return [f"{self.prefix}-{self.seed}-{number:0{width}}" for number in range(self.devices)]
+
+    def public_keys(self) -> dict[str, str]:
+        """D3 by D1: what a whitelist needs."""
+        return {d1: public_text(device_seed(self.seed, d1)) for d1 in self.ids()}
+
+
+@dataclass
+class Seen:
+    """What one terminal has shown."""
+
+    d1: str
+    events: Counter[str] = field(default_factory=Counter)
+    version: str = ""
+    problem: str = ""
+    first_heartbeat_s: float | None = None
+
+    @property
+    def heartbeats(self) -> int:
+        return self.events["heartbeat"]
+
+    @property
+    def registered(self) -> bool:
+        return bool(self.events["registered"]) or bool(self.heartbeats)
+
+
+class Fleet:
+    """The terminals of a plan. `random_for(d1)` gives each its source of random bytes."""
+
+    def __init__(
+        self,
+        plan: FleetPlan,
+        server: str,
+        trust: Sequence[TrustedKey],
+        release: Release,
+        random_for: Callable[[str], RandomBytes] = lambda d1: os.urandom,
+    ) -> None:
+        self.plan = plan
+        self.seen = {d1: Seen(d1) for d1 in plan.ids()}
+        self.total: Counter[str] = Counter()
+        self.links: dict[str, FaultLink] = {}
+        self._server = server
+        self._trust = trust
+        self._release = release
+        self._random_for = random_for
+        self._crypto = NaclCrypto(cached_keys=plan.devices + 16)
+        self._start = time.monotonic()
+        self._enough = asyncio.Event()
+        self._short_of = plan.devices
+
+    @property
+    def seconds(self) -> float:
+        """Since the start of the run."""
+        return time.monotonic() - self._start
+
+    async def run(self) -> Report:
+        """Run the plan and judge it."""
+        self._start = time.monotonic()
+        lives = [
+            asyncio.create_task(self._live(d1, index / self.plan.start_rate))
+            for index, d1 in enumerate(self.seen)
+        ]
+        try:
+            async with asyncio.timeout(self.plan.duration_s):
+                await self._enough.wait()
+        except TimeoutError:
+            pass
+        finally:
+            seconds = self.seconds
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+        return self.report(seconds)
+
+    def outage(self) -> None:
+        """Take every terminal's link away."""
+        for link in self.links.values():
+            link.outage()
+
+    def restore(self) -> None:
+        """Give the links back."""
+        for link in self.links.values():
+            link.restore()
+
+    def report(self, seconds: float) -> Report:
+        """Each terminal must register, heartbeat as often as asked, and never crash."""
+        wanted = self.plan.heartbeats or 1
+        checks = [self._check(seen, wanted, seconds) for seen in self.seen.values()]
+        return Report("fleet", checks, self.figures(seconds), seconds)
+
+    def figures(self, seconds: float) -> dict[str, object]:
+        """Numbers of the whole fleet."""
+        return {
+            "server": self._server,
+            "devices": self.plan.devices,
+            "seed": self.plan.seed,
+            "pace": self.plan.pace,
+            "registered": sum(seen.registered for seen in self.seen.values()),
+            "heartbeats": self.total["heartbeat"],
+            "heartbeats_per_second": round(self.total["heartbeat"] / seconds, 2) if seconds else 0,
+            "commands": self.total["command"],
+            "offline": self.total["offline"],
+            "refused": self.total["refused"],
+            "unbelievable": self.total["unbelievable"],
+            "crashes": self.total["crash"],
+            "updates_confirmed": self.total["update_confirmed"],
+            "link_faults": sum(link.failures for link in self.links.values()),
+        }
+
+    def _check(self, seen: Seen, wanted: int, seconds: float) -> Check:
+        wrong = []
+        if not seen.registered:
+            wrong.append("not registered")
+        if seen.heartbeats < wanted:
+            wrong.append(f"{seen.heartbeats} of {wanted} heartbeats")
+        wrong += [f"{name}: {seen.problem}" for name in ("crash", "dead") if seen.events[name]]
+        if wrong and seen.problem and seen.problem not in wrong[-1]:
+            wrong.append(f"last trouble: {seen.problem}")
+        return Check(
+            "registers, heartbeats and stays alive",
+            not wrong,
+            "; ".join(wrong),
+            seen.d1,
+            round(seconds if seen.first_heartbeat_s is None else seen.first_heartbeat_s, 3),
+        )
+
+    async def _live(self, d1: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self._terminal(d1).run()
+
+    def _terminal(self, d1: str) -> Terminal:
+        dice = random.Random(f"{self.plan.seed}|{d1}|link")
+        link = FaultLink(HttpClient(), self.plan.faults, dice)
+        self.links[d1] = link
+        vault = MemoryVault()
+        vault.set(KEY, device_seed(self.plan.seed, d1))
+
+        def observe(event: str, detail: Mapping[str, str]) -> None:
+            self._observe(d1, event, detail)
+
+        return Terminal(
+            MemoryFs(factory_files(d1, self._server, self._trust, self._release)),
+            vault,
+            link,
+            observe,
+            crypto=self._crypto,
+            random_bytes=self._random_for(d1),
+            sleep=self._sleep,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.plan.pace)
+
+    def _observe(self, d1: str, event: str, detail: Mapping[str, str]) -> None:
+        seen = self.seen[d1]
+        seen.events[event] += 1
+        self.total[event] += 1
+        if event == "heartbeat":
+            if seen.first_heartbeat_s is None:
+                seen.first_heartbeat_s = self.seconds
+            if seen.heartbeats == self.plan.heartbeats:
+                self._short_of -= 1
+                if not self._short_of:
+                    self._enough.set()
+        elif event in ("crash", "dead", "refused", "unbelievable", "offline"):
+            seen.problem = " ".join([event, *detail.values()])
+
+
+def seeded_bytes(seed: int) -> Callable[[str], RandomBytes]:
+    """Random bytes that follow from a number: for a server that starts empty, whose fence of
+    nonces cannot know them from the run before."""
+    return lambda d1: random.Random(f"{seed}|{d1}|bytes").randbytes
