@@ -1,1 +1,1 @@
-"""The terminal's core: bytes and events in, effects out; the same source on CPython and MicroPython."""
+"""The terminal's core: bytes and events in, effects out; one source for both interpreters."""

@@ -37,7 +37,7 @@ MEGABYTE = 1048576
 
 
 class Agent:
-    """Built anew at every boot, from what the ports hold. Raises LocalError when that is unusable."""
+    """Built anew at every boot from what the ports hold; LocalError when that is unusable."""
 
     def __init__(self, ports):
         self.ports = ports

@@ -6,7 +6,7 @@
 The manifest is a TOON record; its release signature covers signing.manifest_text.
 """
 
-from . import schema, signing, toon
+from . import signing, tokens, toon
 from .errors import Malformed
 
 HEAD_BYTES = 128
@@ -37,7 +37,7 @@ def parse_head(head):
         raise Malformed("not a bundle")
     length, found, signature = text[len(_MAGIC) : -1].partition(_SIGNATURE)
     signature = signature.rstrip(" ")
-    if not found or not schema.is_integer(length) or not 0 < int(length) <= MANIFEST_MAX_BYTES:
+    if not found or not tokens.is_integer(length) or not 0 < int(length) <= MANIFEST_MAX_BYTES:
         raise Malformed("bad manifest length")
     signing.unb64(signature, 64)
     return int(length), signature
@@ -56,7 +56,7 @@ def parse_manifest(data):
         elif not isinstance(value, str):
             raise Malformed(key + " is not a list")
         else:
-            schema.check_value(key, value)
+            tokens.check_value(key, value)
     version(manifest["FW2"])
     if int(manifest["COUNTER"]) < 0:
         raise Malformed("a negative counter")
@@ -84,9 +84,9 @@ def _check_file(row):
     for part in path.split("/"):
         if part in ("", ".", ".."):
             raise Malformed("bad path of a file")
-    schema.check_value("FW4", row.get("SHA256", ""))
+    tokens.check_value("FW4", row.get("SHA256", ""))
     size = row.get("SIZE", "")
-    if not schema.is_integer(size) or int(size) < 0:
+    if not tokens.is_integer(size) or int(size) < 0:
         raise Malformed("bad size of a file")
 
 
@@ -125,6 +125,6 @@ def _identifiers(text):
 
 
 def _number(text):
-    if not schema.is_integer(text) or text[0] == "-":
+    if not tokens.is_integer(text) or text[0] == "-":
         raise Malformed("not a version")
     return int(text)

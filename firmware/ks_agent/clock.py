@@ -44,7 +44,7 @@ class Clock:
         return self.state == SYNCED
 
     def offer(self, server_ms, sent_ticks_ms):
-        """Take the time of a verified, bound answer that has just come. True if the clock stepped."""
+        """Take the time of a verified, bound answer that just came; True if the clock stepped."""
         round_trip_ms = self._port.ticks_ms() - sent_ticks_ms
         if not 0 <= round_trip_ms < MAX_ROUND_TRIP_MS:
             return False

@@ -5,7 +5,7 @@ it takes them, the administrators' signatures are good. Then the record is writt
 the effect begins.
 """
 
-from . import lines, schema, signing, timetext
+from . import lines, signing, timetext, tokens
 from .errors import BadSignature, CommandRefused, KsError, Malformed, MissingToken, PeerError
 from .trust import SERVER
 
@@ -115,7 +115,7 @@ class Commands:
         self._trust.verify_any(SERVER, verify)
         for key in ("CMD1", "CMD5"):
             if key in command or key == "CMD1":
-                schema.check_value(key, command.get(key, ""))
+                tokens.check_value(key, command.get(key, ""))
         prefix = signing.command_prefix(self._ports.crypto, self._identity.d1)
         if not command["CMD1"].startswith(prefix + "-"):
             raise CommandRefused("OTHER_DEVICE", "a command for another device")
@@ -124,12 +124,12 @@ class Commands:
 
     def _admit(self, command):
         """The payload; None for a command that has to wait until the time is known."""
-        declared = schema.COMMANDS.get(command["CMD2"])
+        declared = tokens.COMMANDS.get(command["CMD2"])
         if declared is None:
             raise CommandRefused("UNKNOWN", "no such command")
         try:
             payload = parse_payload(command)
-            schema.check_payload(command["CMD2"], payload)
+            tokens.check_payload(command["CMD2"], payload)
         except PeerError as error:
             raise CommandRefused(error.code, str(error))
         if "CMD5" in command:

@@ -6,8 +6,8 @@ or ten minutes without one end it: the configuration itself was never touched.
 
 from .errors import Malformed
 from .log import LEVELS
-from .schema import CONFIG_FIELDS
 from .store import STATE
+from .tokens import CONFIG_FIELDS
 
 PATH = STATE + "config.toon"
 TRIAL_PATH = STATE + "config_trial.toon"

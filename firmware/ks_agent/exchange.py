@@ -7,7 +7,7 @@ section 2). Everything else is only a reason to back off.
 
 import binascii
 
-from . import lines, schema, signing, timetext
+from . import lines, signing, timetext, tokens
 from .effects import CERTIFICATE_DATE, Fetch
 from .errors import Malformed, Refused, Unbound
 from .trust import SERVER
@@ -27,14 +27,14 @@ class Exchange:
         self._link = link
         self.heard = 0
 
-    def call(self, op, tokens, seed=None, seal=None):
+    def call(self, op, fields, seed=None, seal=None):
         """The verified answer. Raises Refused for a signed no, PeerError for an answer that is
         none, OSError when the link fails. `seal(request)` may add to the request before SIG1.
         """
         for last_try in (False, True):
             try:
-                answer = yield from self._exchange(op, tokens, seed, seal)
-                schema.check_answer(op, answer)
+                answer = yield from self._exchange(op, fields, seed, seal)
+                tokens.check_answer(op, answer)
                 return answer
             except _WrongTime as wrong:
                 if last_try or not wrong.stepped:
@@ -53,8 +53,8 @@ class Exchange:
         except _WrongTime as wrong:
             raise Refused("TIMESTAMP_INVALID", wrong.answer)
 
-    def _exchange(self, op, tokens, seed, seal, base=None):
-        request = self.sign(op, tokens, seed, seal)
+    def _exchange(self, op, fields, seed, seal, base=None):
+        request = self.sign(op, fields, seed, seal)
         fetch = self._fetch(op, request, base or self._config.get("SERVER"))
         sent_ticks_ms = self._clock.ticks_ms()
         try:
@@ -73,9 +73,9 @@ class Exchange:
             raise Refused(code, answer)
         return answer
 
-    def sign(self, op, tokens, seed=None, seal=None):
+    def sign(self, op, fields, seed=None, seal=None):
         """A fresh request: its nonce is used once, its time is now."""
-        request = dict(tokens)
+        request = dict(fields)
         request["OP"] = op
         request["D1"] = self._identity.d1
         request["TS"] = self._clock.text()
@@ -87,21 +87,23 @@ class Exchange:
         return request
 
     def _fetch(self, op, request, base):
-        declared = schema.REQUESTS[op]
         headers = [("Accept", signing.TOON)]
-        if declared.method == "GET":
-            url = "%s%s?toon=%s" % (base, declared.path, quote(lines.encode(request)))
+        path = base + tokens.BASE_PATH + op
+        if op in tokens.GET:
+            method = "GET"
+            url = path + "?toon=" + quote(lines.encode(request))
             body = None
         else:
-            url = base + declared.path
+            method = "POST"
+            url = path
             body = signing.compose(request, signing.TOON)
             headers.append(("Content-Type", signing.TOON))
-        limit = schema.ANSWER_MAX_BYTES
-        return Fetch(declared.method, url, headers, body, limit, TIMEOUT_MS)
+        limit = tokens.ANSWER_MAX_BYTES
+        return Fetch(method, url, headers, body, limit, TIMEOUT_MS)
 
     def _believe(self, op, request, response):
         content_type = response.headers.get("content-type", "").partition(";")[0].strip()
-        answer = signing.parse(response.body, content_type, schema.ANSWER_MAX_BYTES, max_tokens=256)
+        answer = signing.parse(response.body, content_type, tokens.ANSWER_MAX_BYTES, max_tokens=256)
         if "SIG_SERV" not in answer:
             raise _unsigned(answer, response)
         links = answer.get("LINK", [])
@@ -139,7 +141,7 @@ class Exchange:
             if not isinstance(value, str):
                 raise Malformed(key + " is a list")
             if value or key == "TS":
-                schema.check_value(key, value)
+                tokens.check_value(key, value)
 
 
 class _WrongTime(Exception):
@@ -161,7 +163,7 @@ def _unsigned(answer, response):
 def wait_s(answer, key, shortest, longest):
     """A waiting time that the server named, in s within bounds; None when it named none."""
     text = answer.get(key)
-    if not isinstance(text, str) or not schema.is_integer(text):
+    if not isinstance(text, str) or not tokens.is_integer(text):
         return None
     return min(max(int(text), shortest), longest)
 

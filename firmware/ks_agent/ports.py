@@ -1,15 +1,15 @@
 """What the core needs from outside: seven ports, given to the agent at construction.
 
-    clock      ticks_ms() -> ms since boot, an integer that never wraps or goes back
-               build_ms: when the running application was built, ms since 1970
-    rng        random_bytes(n) -> bytes of cryptographic quality
-    fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
-               rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError
-    vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
-    partition  running: the slot, "a" or "b", that stage 0 started
-    crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
-    board      temperature_c() -> decimal text or None, memory_used_bytes(),
-               show(event, detail): indicator and observers
+clock      ticks_ms() -> ms since boot, an integer that never wraps or goes back
+           build_ms: when the running application was built, ms since 1970
+rng        random_bytes(n) -> bytes of cryptographic quality
+fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
+           rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError
+vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
+partition  running: the slot, "a" or "b", that stage 0 started
+crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
+board      temperature_c() -> decimal text or None, memory_used_bytes(),
+           show(event, detail): indicator and observers
 """
 
 KEY = "key"

@@ -1,46 +1,47 @@
-"""The messages of the protocol as tables: which tokens, of which kind, in which operation.
+"""The operations of the protocol as tables: which tokens each takes, and what it answers.
 
-One truth for device and server (PROTOCOL sections 1, 4 and 5).
+One truth for the server, the simulator and the documentation (PROTOCOL sections 2, 4 and 5); what
+device and server share is in tokens.
 """
 
-from . import timetext
 from .errors import Malformed, MissingToken
 
-KIB = 1024
-ANSWER_MAX_BYTES = 8 * KIB
-ANSWER_MAX_COMMANDS = 8
-BATCH_MAX_PUNCHES = 20
-MESSAGE_MAX_TOKENS = 128
-VALUE_MAX_BYTES = 4 * KIB
-TIMESTAMP_WINDOW_MS = 300 * 1000
+# Re-exported: who reads the operations finds all of the contract here.
+from .tokens import (  # noqa: F401
+    ANSWER_MAX_BYTES,
+    ANSWER_MAX_COMMANDS,
+    BASE_PATH,
+    BATCH_MAX_PUNCHES,
+    COMMAND_FIELDS,
+    COMMAND_REQUIRED,
+    COMMAND_SIGNED,
+    COMMANDS,
+    CONFIG_FIELDS,
+    EVENT_FIELDS,
+    FOR_REVOKED,
+    GET,
+    KIB,
+    LINK_FIELDS,
+    LISTS,
+    LOG_FIELDS,
+    MESSAGE_MAX_TOKENS,
+    RESULT_FIELDS,
+    TEXTS,
+    TIMESTAMP_WINDOW_MS,
+    VALUE_MAX_BYTES,
+    Command,
+    answer_required,
+    check_answer,
+    check_payload,
+    check_value,
+    check_values,
+    is_decimal,
+    is_integer,
+    kind_of,
+)
 
 COMMON = ("D1", "TS", "NONCE", "SIG1", "KID", "OP")
 ALWAYS_REQUIRED = ("D1", "TS", "NONCE", "SIG1")
-
-_KINDS = {
-    "integer": "HB2 HB7 FW5 ACK3 SEQ SEQ_MIN BOOT UP ACK_SEQ RTO RTY PENDING_CMDS COUNTER SIZE "
-    "TRIES",
-    "decimal": "HB3 HB4",
-    "flag": "FW_AVAILABLE",
-    "time": "TS HB5 LOG4 A3 CMD5 BUILT EXPIRES",
-}
-_KIND_OF = {}
-for _kind, _keys in _KINDS.items():
-    for _key in _keys.split():
-        _KIND_OF[_key] = _kind
-
-_DIGITS = "0123456789"
-_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _DIGITS
-_PATTERNS = {
-    "D1": (_ALNUM + "._-", 1, 64),
-    "FW1": (_ALNUM + "._-", 1, 64),
-    "CMD1": (_ALNUM + "._-", 1, 64),
-    "NONCE": (_ALNUM + "_-", 16, 64),
-    "KID": (_DIGITS + "abcdef", 8, 8),
-    "RQ": (_DIGITS + "abcdef", 32, 32),
-    "JID": (_DIGITS + "abcdef", 16, 16),
-    "FW4": (_DIGITS + "abcdef", 64, 64),
-}
 
 STATUS = {
     "MALFORMED": 400,
@@ -61,11 +62,6 @@ STATUS = {
 }
 
 
-def kind_of(key, list_name=None):
-    """`text`, `integer`, `decimal`, `flag` or `time`; tokens that nobody declared are text."""
-    return _KIND_OF.get(key, "text")
-
-
 class Request:
     """The declared form of one operation's request."""
 
@@ -74,7 +70,7 @@ class Request:
     ):
         self.op = op
         self.method = method
-        self.path = "/api/devices/" + op
+        self.path = BASE_PATH + op
         self.required = tuple(required.split())
         self.optional = tuple(optional.split())
         self.lists = lists or {}
@@ -90,16 +86,11 @@ class Request:
 class Answer:
     """The declared form of an operation's answer; ANSWER_COMMON comes on top."""
 
-    def __init__(self, required="", optional="", lists=None):
-        self.required = tuple(required.split())
+    def __init__(self, op, optional="", lists=None):
+        self.required = answer_required(op)
         self.optional = tuple(optional.split())
         self.lists = lists or {}
 
-
-EVENT_FIELDS = ("A1", "E1", "A2", "A3", "SEQ", "PREV", "BOOT", "UP", "CLK", "METHOD")
-LOG_FIELDS = ("LOG2", "LOG3", "LOG4")
-COMMAND_REQUIRED = ("CMD1", "CMD2", "TS")
-COMMAND_SIGNED = ("CMD1", "CMD2", "CMD3", "CMD4", "CMD5", "TS")
 
 _TABLE = (
     Request("register", "POST", "D2", "D3 PK1 D4 D5 M1 OTRT"),
@@ -122,112 +113,19 @@ for _request in _TABLE:
 
 # What any answer may hold: the binding, the catch-up of server keys, and a refusal.
 ANSWER_COMMON = ("D1", "NONCE", "TS", "OP", "RQ", "SIG_SERV", "ERR1", "ERR2", "ERR3", "RTY")
-LINK_FIELDS = ("SEQ", "KEY", "SIG")
-COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
 
 ANSWERS = {
-    "register": Answer("S1", "O1 O2 RTO"),
-    "heartbeat": Answer("S1", "RTO PENDING_CMDS CMD_IDS FW_AVAILABLE FW2"),
-    "commands": Answer("", "S1", {"CMD": COMMAND_FIELDS}),
-    "command-ack": Answer("S1"),
-    "firmware/check": Answer("S1", "FW1 FW2 FW3 FW4 FW5 FW_SIG O1 O2 RTO"),
-    "firmware/ack": Answer("S1"),
-    "logs": Answer("S1", "LOG1"),
-    "events": Answer("S1 ACK_SEQ", "", {"RESULT": ("A1", "S1", "ERR1")}),
-    "rotate-key": Answer("S1"),
-    "time": Answer(),
+    "register": Answer("register", "O1 O2 RTO"),
+    "heartbeat": Answer("heartbeat", "RTO PENDING_CMDS CMD_IDS FW_AVAILABLE FW2"),
+    "commands": Answer("commands", "S1", {"CMD": COMMAND_FIELDS}),
+    "command-ack": Answer("command-ack"),
+    "firmware/check": Answer("firmware/check", "FW1 FW2 FW3 FW4 FW5 FW_SIG O1 O2 RTO"),
+    "firmware/ack": Answer("firmware/ack"),
+    "logs": Answer("logs", "LOG1"),
+    "events": Answer("events", "", {"RESULT": RESULT_FIELDS}),
+    "rotate-key": Answer("rotate-key"),
+    "time": Answer("time"),
 }
-
-# Every token of the protocol is a text in each message, or a list in each.
-LISTS = {"LINK": LINK_FIELDS}
-_TEXTS = set(COMMON + ANSWER_COMMON + COMMAND_FIELDS + EVENT_FIELDS + LOG_FIELDS)
-for _form in tuple(REQUESTS.values()) + tuple(ANSWERS.values()):
-    LISTS.update(_form.lists)
-    _TEXTS.update(_form.required + _form.optional)
-_TEXTS.difference_update(LISTS)
-
-
-class Command:
-    """A command's payload fields, and what it takes to be believed."""
-
-    def __init__(self, required="", optional="", two_admins=False, max_days=None):
-        self.required = tuple(required.split())
-        self.optional = tuple(optional.split())
-        self.two_admins = two_admins
-        self.max_days = max_days
-
-
-CONFIG_FIELDS = "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
-COMMANDS = {
-    "RESTART": Command(),
-    "FETCH_LOGS": Command("", "LEVEL SINCE"),
-    "APPLY_CONFIG": Command("", CONFIG_FIELDS),
-    "WIPE": Command("", "FORCE", True, 30),
-    "REVOKE": Command("", "", True, 30),
-    "ROTATE_DEVICE_KEY": Command(),
-    "TRUST_KEY": Command("ROLE KEY", "RELEASE_SIG"),
-    "DISTRUST_KEY": Command("ROLE KEY", "", True),
-    "HALT_UPDATES": Command(),
-    "RESUME_UPDATES": Command(),
-    "IDENTIFY": Command(),
-}
-FOR_REVOKED = ("WIPE", "REVOKE")
-
-
-def is_integer(text):
-    digits = text[1:] if text.startswith("-") else text
-    if not 1 <= len(digits) <= 15 or digits.strip(_DIGITS):
-        return False
-    return digits[0] != "0" or digits == "0"
-
-
-def is_decimal(text):
-    whole, point, fraction = text.partition(".")
-    if point and (not 1 <= len(fraction) <= 17 or fraction.strip(_DIGITS)):
-        return False
-    return is_integer(whole)
-
-
-def check_value(key, text):
-    """Raises Malformed when a token's text is not of its declared kind or pattern."""
-    kind = _KIND_OF.get(key)
-    if kind is None:
-        pattern = _PATTERNS.get(key)
-        if pattern is not None:
-            allowed, shortest, longest = pattern
-            if not shortest <= len(text) <= longest or text.strip(allowed):
-                raise Malformed("bad " + key)
-    elif kind == "integer":
-        if not is_integer(text):
-            raise Malformed(key + " is not an integer")
-    elif kind == "decimal":
-        if not is_decimal(text):
-            raise Malformed(key + " is not a decimal")
-    elif kind == "flag":
-        if text not in ("true", "false"):
-            raise Malformed(key + " is neither true nor false")
-    else:
-        timetext.parse_ms(text)
-
-
-def check_values(message):
-    """Raises Malformed for a text of the wrong kind or pattern, and for a list in a text's place.
-
-    Tokens that nobody declared may be anything.
-    """
-    for key, value in message.items():
-        if isinstance(value, str):
-            if key in LISTS:
-                raise Malformed(key + " is a list")
-            check_value(key, value)
-            continue
-        if key in _TEXTS:
-            raise Malformed(key + " is not a list")
-        if key not in LISTS:
-            continue
-        for row in value:
-            for field, text in row.items():
-                check_value(field, text)
 
 
 def _belongs_elsewhere(request, key):
@@ -263,26 +161,3 @@ def check_request(op, message):
         missing.append("D3")
     if missing:
         raise MissingToken(missing)
-
-
-def check_answer(op, message):
-    """The same for an answer; one with ERR1 may leave out what its operation requires."""
-    check_values(message)
-    if "ERR1" in message:
-        return
-    missing = [key for key in ANSWERS[op].required if key not in message]
-    if missing:
-        raise MissingToken(missing)
-
-
-def check_payload(name, payload):
-    """A command's payload: Malformed for a field its command does not have, or a list."""
-    command = COMMANDS[name]
-    missing = [key for key in command.required if key not in payload]
-    if missing:
-        raise MissingToken(missing)
-    for key, value in payload.items():
-        if not isinstance(value, str):
-            raise Malformed(key + " is a list")
-        if key not in command.required and key not in command.optional:
-            raise Malformed(name + " has no " + key)

@@ -5,7 +5,7 @@
 
 import binascii
 
-from . import lines, schema, toon
+from . import lines, tokens, toon
 from .errors import BadSignature, Malformed
 from .message import Canonical, canonical, check_names
 
@@ -112,14 +112,14 @@ def _only(row, keys):
 
 
 def sign_command(crypto, seed, row):
-    row["SIG_SERV"] = sign_pieces(crypto, seed, Canonical(_only(row, schema.COMMAND_SIGNED)))
+    row["SIG_SERV"] = sign_pieces(crypto, seed, Canonical(_only(row, tokens.COMMAND_SIGNED)))
 
 
 def verify_command(crypto, public, row):
-    for key in schema.COMMAND_REQUIRED:
+    for key in tokens.COMMAND_REQUIRED:
         if key not in row:
             raise BadSignature("a command without " + key)
-    signed = Canonical(_only(row, schema.COMMAND_SIGNED))
+    signed = Canonical(_only(row, tokens.COMMAND_SIGNED))
     verify_pieces(crypto, public, signed, row.get("SIG_SERV", ""))
 
 
@@ -177,11 +177,11 @@ def trust_text(role, key_text):
 def compose(message, content_type):
     """The message in its transfer syntax; anything but TOON is token lines."""
     if content_type == TOON:
-        return toon.encode(message, schema.kind_of)
+        return toon.encode(message, tokens.kind_of)
     return lines.encode(message)
 
 
-def parse(data, content_type, max_bytes, max_tokens=schema.MESSAGE_MAX_TOKENS, max_rows=256):
+def parse(data, content_type, max_bytes, max_tokens=tokens.MESSAGE_MAX_TOKENS, max_rows=256):
     """The message in the bytes of either syntax. Raises Malformed (ToonError, LinesError)."""
     if content_type != TOON:
         return lines.decode(data, max_bytes, max_tokens, max_rows)

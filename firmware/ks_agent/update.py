@@ -4,9 +4,9 @@ A release is installed only if FW_SIG by a server key and the manifest's signatu
 verify, and version, type, counter, expiry, size and hash all belong together.
 """
 
-from . import bundle, schema, signing, update_state
+from . import bundle, signing, tokens, update_state
 from .effects import Download, Fetch, Restart
-from .errors import BadSignature, KsError, Malformed, PeerError, UpdateRefused
+from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import COUNTER
 from .states import Machine
 from .store import STATE
@@ -145,7 +145,7 @@ class Updater:
         for key in ("FW1", "FW2", "FW3", "FW4", "FW5", "FW_SIG"):
             if not isinstance(offer.get(key), str):
                 raise UpdateRefused("MISSING_TOKEN", "an offer without " + key)
-            schema.check_value(key, offer[key])
+            tokens.check_value(key, offer[key])
 
         def verify(public):
             signing.verify_release(self._ports.crypto, public, offer)

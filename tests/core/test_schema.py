@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import lines, schema
+from ks_agent import lines, schema, tokens
 from ks_agent.errors import Malformed, MissingToken
 
 COMMON = {
@@ -88,7 +88,7 @@ def test_without_op_a_token_that_only_another_operation_knows_is_malformed():
             for key in other.required + other.optional:
                 if schema.REQUESTS[op].knows(key):
                     continue
-                value = [] if key in schema.LISTS else _good_value(key)
+                value = [] if key in tokens.LISTS else _good_value(key)
                 raises(Malformed, schema.check_request, op, request(op, {key: value}))
                 schema.check_request(op, request(op, {key: value, "OP": op}))
 
@@ -105,7 +105,7 @@ def test_tokens_that_nobody_knows_are_left_alone():
 
 
 def _good_value(key):
-    kind = schema.kind_of(key)
+    kind = tokens.kind_of(key)
     good = {
         "integer": "1",
         "decimal": "1.5",
@@ -122,16 +122,16 @@ def test_a_token_is_a_text_in_every_message_or_a_list_in_every_message():
             for rows in ([], [{"A": "b"}]):
                 raises(Malformed, schema.check_request, op, request(op, {"OP": op, key: rows}))
                 if op in schema.ANSWERS:
-                    raises(Malformed, schema.check_answer, op, {key: rows, "S1": "ok"})
+                    raises(Malformed, tokens.check_answer, op, {key: rows, "S1": "ok"})
         for key in ("CMD", "LINK", "EVENT", "RESULT", "LOG"):
             raises(Malformed, schema.check_request, op, request(op, {key: "text", "OP": op}))
-    raises(Malformed, schema.check_answer, "commands", {"CMD": "text"})
-    raises(Malformed, schema.check_answer, "heartbeat", {"S1": "ok", "LINK": "text"})
+    raises(Malformed, tokens.check_answer, "commands", {"CMD": "text"})
+    raises(Malformed, tokens.check_answer, "heartbeat", {"S1": "ok", "LINK": "text"})
 
 
 def test_integers_have_one_spelling_and_fifteen_digits():
     for text in ("0", "1", "-1", "3600", "999999999999999", "-999999999999999"):
-        assert schema.is_integer(text), text
+        assert tokens.is_integer(text), text
     for text in (
         "",
         "-",
@@ -147,16 +147,16 @@ def test_integers_have_one_spelling_and_fifteen_digits():
         "0x1",
         "1" * 16,
     ):
-        assert not schema.is_integer(text), text
-    assert not schema.is_integer("\u0661")
+        assert not tokens.is_integer(text), text
+    assert not tokens.is_integer("\u0661")
 
 
 def test_decimals_are_integers_with_an_optional_fraction():
     for text in ("0", "48.5", "-3.25", "0.000001", "12.3456789012345", "1.0", "1.10"):
-        assert schema.is_decimal(text), text
+        assert tokens.is_decimal(text), text
     for text in ("", ".", ".5", "5.", "1.2.3", "1,5", "1e5", "inf", "nan", "-", "-.5", "1.-5"):
-        assert not schema.is_decimal(text), text
-    assert not schema.is_decimal("1." + "0" * 18)
+        assert not tokens.is_decimal(text), text
+    assert not tokens.is_decimal("1." + "0" * 18)
 
 
 def test_values_of_the_wrong_kind_are_malformed_and_named():
@@ -183,7 +183,7 @@ def test_values_of_the_wrong_kind_are_malformed_and_named():
             Malformed, schema.check_request, "heartbeat", request("heartbeat", {key: text})
         )
         assert error.code == "MALFORMED"
-        if schema.kind_of(key) != "time":
+        if tokens.kind_of(key) != "time":
             assert key in error.reason
 
 
@@ -191,23 +191,23 @@ def test_kinds_hold_in_the_rows_of_declared_lists():
     rows = [{"LOG2": "INFO", "LOG4": "2026-11-20T10:00:00Z"}, {"LOG4": "yesterday"}]
     schema.check_request("logs", request("logs", {"LOG": rows[:1]}))
     raises(Malformed, schema.check_request, "logs", request("logs", {"LOG": rows}))
-    raises(Malformed, schema.check_answer, "commands", {"CMD": [{"CMD1": "a b"}]})
-    schema.check_answer("commands", {"CMD": [{"CMD1": "a-b", "TS": "2026-11-20T10:00:00Z"}]})
+    raises(Malformed, tokens.check_answer, "commands", {"CMD": [{"CMD1": "a b"}]})
+    tokens.check_answer("commands", {"CMD": [{"CMD1": "a-b", "TS": "2026-11-20T10:00:00Z"}]})
 
 
 def test_flags_are_true_or_false():
     for text in ("true", "false"):
-        schema.check_answer("heartbeat", {"S1": "ok", "FW_AVAILABLE": text})
+        tokens.check_answer("heartbeat", {"S1": "ok", "FW_AVAILABLE": text})
     for text in ("", "True", "1", "yes"):
-        raises(Malformed, schema.check_answer, "heartbeat", {"S1": "ok", "FW_AVAILABLE": text})
+        raises(Malformed, tokens.check_answer, "heartbeat", {"S1": "ok", "FW_AVAILABLE": text})
 
 
 def test_an_answer_says_what_its_operation_requires_or_why_not():
-    error = raises(MissingToken, schema.check_answer, "events", {"S1": "ok"})
+    error = raises(MissingToken, tokens.check_answer, "events", {"S1": "ok"})
     assert error.missing == ("ACK_SEQ",)
     for op in schema.ANSWERS:
-        schema.check_answer(op, {"ERR1": "RATE_LIMIT", "RTY": "60"})
-        raises(Malformed, schema.check_answer, op, {"ERR1": "RATE_LIMIT", "RTY": "soon"})
+        tokens.check_answer(op, {"ERR1": "RATE_LIMIT", "RTY": "60"})
+        raises(Malformed, tokens.check_answer, op, {"ERR1": "RATE_LIMIT", "RTY": "soon"})
 
 
 def test_every_operation_has_an_answer_except_the_download():
@@ -232,21 +232,21 @@ def test_older_clients_requests_are_taken():
 
 
 def test_payload_fields_are_those_of_the_command():
-    schema.check_payload("TRUST_KEY", {"ROLE": "release", "KEY": "k", "RELEASE_SIG": "s"})
-    schema.check_payload("WIPE", {})
-    schema.check_payload("WIPE", {"FORCE": "true"})
-    error = raises(MissingToken, schema.check_payload, "TRUST_KEY", {"ROLE": "admin"})
+    tokens.check_payload("TRUST_KEY", {"ROLE": "release", "KEY": "k", "RELEASE_SIG": "s"})
+    tokens.check_payload("WIPE", {})
+    tokens.check_payload("WIPE", {"FORCE": "true"})
+    error = raises(MissingToken, tokens.check_payload, "TRUST_KEY", {"ROLE": "admin"})
     assert error.missing == ("KEY",)
-    raises(Malformed, schema.check_payload, "RESTART", {"NOW": "true"})
-    raises(Malformed, schema.check_payload, "WIPE", {"FORCE": []})
+    raises(Malformed, tokens.check_payload, "RESTART", {"NOW": "true"})
+    raises(Malformed, tokens.check_payload, "WIPE", {"FORCE": []})
 
 
 def test_every_payload_field_fits_into_token_lines():
-    for name, command in schema.COMMANDS.items():
+    for name, command in tokens.COMMANDS.items():
         payload = dict.fromkeys(command.required + command.optional, "x")
         if payload:
             assert lines.decode(lines.encode(payload), 4096) == payload
-        schema.check_payload(name, payload)
+        tokens.check_payload(name, payload)
 
 
 def test_every_declared_key_can_stand_in_a_message():
@@ -256,3 +256,18 @@ def test_every_declared_key_can_stand_in_a_message():
             fields[name] = [dict.fromkeys(columns, "x")]
         if fields:
             assert lines.decode(lines.encode(fields), 4096) == fields
+
+
+def test_every_token_of_every_operation_is_declared_as_a_text_or_a_list():
+    texts = tokens.TEXTS.split()
+    assert sorted(texts) == sorted(set(texts))
+    used = set(schema.COMMON) | set(schema.ANSWER_COMMON)
+    for form in list(schema.REQUESTS.values()) + list(schema.ANSWERS.values()):
+        used |= set(form.required) | set(form.optional)
+        for name, columns in form.lists.items():
+            assert tokens.LISTS[name] == columns
+            used |= set(columns)
+    for columns in tokens.LISTS.values():
+        used |= set(columns)
+    assert used - set(texts) - set(tokens.LISTS) == set()
+    assert not set(texts) & set(tokens.LISTS)

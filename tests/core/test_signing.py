@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import schema, signing
+from ks_agent import signing, tokens
 from ks_agent.errors import BadSignature, Malformed
 from ks_agent.message import canonical
 from ks_crypto.port import PureCrypto
@@ -111,7 +111,7 @@ def test_a_request_digest_binds_the_message_and_its_signature():
     digest = signing.request_digest(PURE, good)
     expected = signing.sha256_hex(PURE, canonical(good) + b"\n" + good["SIG1"].encode())
     assert digest == expected[:32]
-    schema.check_value("RQ", digest)
+    tokens.check_value("RQ", digest)
     assert signing.request_digest(PURE, dict(good, HB2="1")) != digest
     assert signing.request_digest(PURE, dict(good, SIG1=changed(good["SIG1"]))) != digest
 
@@ -145,7 +145,7 @@ def test_a_command_with_a_token_changed_added_or_left_out_is_refused():
 
 
 def test_a_command_without_id_name_or_time_is_refused_however_it_is_signed():
-    for key in schema.COMMAND_REQUIRED:
+    for key in tokens.COMMAND_REQUIRED:
         row = {other: COMMAND[other] for other in COMMAND if other != key}
         signing.sign_command(PURE, SEED, row)
         raises(BadSignature, signing.verify_command, PURE, PUBLIC, row)
@@ -191,7 +191,7 @@ def test_texts_are_signed_and_verified():
 
 def test_key_ids_and_command_prefixes_are_hashes():
     assert signing.key_id(PURE, bytes(32)) == "66687aad"
-    schema.check_value("KID", signing.key_id(PURE, PUBLIC))
+    tokens.check_value("KID", signing.key_id(PURE, PUBLIC))
     assert signing.command_prefix(PURE, "abc") == "ba7816bf8f01cfea"
 
 

@@ -1,0 +1,191 @@
+"""The protocol's tokens: kinds, patterns, limits, and the commands' payloads.
+
+What a terminal needs of PROTOCOL sections 1, 4 and 5; the operations themselves are in schema,
+which no terminal loads.
+"""
+
+from . import timetext
+from .errors import Malformed, MissingToken
+
+KIB = 1024
+ANSWER_MAX_BYTES = 8 * KIB
+ANSWER_MAX_COMMANDS = 8
+BATCH_MAX_PUNCHES = 20
+MESSAGE_MAX_TOKENS = 128
+VALUE_MAX_BYTES = 4 * KIB
+TIMESTAMP_WINDOW_MS = 300 * 1000
+
+BASE_PATH = "/api/devices/"
+# The operations that are a GET; all others are a POST.
+GET = ("commands", "firmware/download", "time")
+
+_KINDS = {
+    "integer": "HB2 HB7 FW5 ACK3 SEQ SEQ_MIN BOOT UP ACK_SEQ RTO RTY PENDING_CMDS COUNTER SIZE "
+    "TRIES",
+    "decimal": "HB3 HB4",
+    "flag": "FW_AVAILABLE",
+    "time": "TS HB5 LOG4 A3 CMD5 BUILT EXPIRES",
+}
+_KIND_OF = {}
+for _kind, _keys in _KINDS.items():
+    for _key in _keys.split():
+        _KIND_OF[_key] = _kind
+
+_DIGITS = "0123456789"
+_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _DIGITS
+_PATTERNS = {
+    "D1": (_ALNUM + "._-", 1, 64),
+    "FW1": (_ALNUM + "._-", 1, 64),
+    "CMD1": (_ALNUM + "._-", 1, 64),
+    "NONCE": (_ALNUM + "_-", 16, 64),
+    "KID": (_DIGITS + "abcdef", 8, 8),
+    "RQ": (_DIGITS + "abcdef", 32, 32),
+    "JID": (_DIGITS + "abcdef", 16, 16),
+    "FW4": (_DIGITS + "abcdef", 64, 64),
+}
+
+
+def kind_of(key, list_name=None):
+    """`text`, `integer`, `decimal`, `flag` or `time`; tokens that nobody declared are text."""
+    return _KIND_OF.get(key, "text")
+
+
+EVENT_FIELDS = ("A1", "E1", "A2", "A3", "SEQ", "PREV", "BOOT", "UP", "CLK", "METHOD")
+LOG_FIELDS = ("LOG2", "LOG3", "LOG4")
+COMMAND_REQUIRED = ("CMD1", "CMD2", "TS")
+COMMAND_SIGNED = ("CMD1", "CMD2", "CMD3", "CMD4", "CMD5", "TS")
+
+LINK_FIELDS = ("SEQ", "KEY", "SIG")
+COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
+
+RESULT_FIELDS = ("A1", "S1", "ERR1")
+
+# Every token of the protocol is a text in each message, or a list in each.
+LISTS = {
+    "LINK": LINK_FIELDS,
+    "CMD": COMMAND_FIELDS,
+    "EVENT": EVENT_FIELDS,
+    "LOG": LOG_FIELDS,
+    "RESULT": RESULT_FIELDS,
+}
+TEXTS = (
+    " A1 A2 A3 ACK1 ACK2 ACK3 ACK4 ACK_SEQ BOOT CLK CMD1 CMD2 CMD3 CMD4 CMD5 CMD_IDS D1 D2 D3"
+    " D4 D5 E1 ERR1 ERR2 ERR3 FW1 FW2 FW3 FW4 FW5 FW_AVAILABLE FW_SIG HB1 HB2 HB3 HB4 HB5 HB6"
+    " HB7 JID KEY KID LOG1 LOG2 LOG3 LOG4 LOG5 M1 METHOD NONCE O1 O2 OP OTRT PENDING_CMDS PK1"
+    " PREV RQ RTO RTY S1 SEQ SEQ_MIN SIG SIG1 SIG_ADMIN_A SIG_ADMIN_B SIG_NEW SIG_SERV TS UP"
+    " "
+)
+
+
+class Command:
+    """A command's payload fields, and what it takes to be believed."""
+
+    def __init__(self, required="", optional="", two_admins=False, max_days=None):
+        self.required = tuple(required.split())
+        self.optional = tuple(optional.split())
+        self.two_admins = two_admins
+        self.max_days = max_days
+
+
+CONFIG_FIELDS = "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
+COMMANDS = {
+    "RESTART": Command(),
+    "FETCH_LOGS": Command("", "LEVEL SINCE"),
+    "APPLY_CONFIG": Command("", CONFIG_FIELDS),
+    "WIPE": Command("", "FORCE", True, 30),
+    "REVOKE": Command("", "", True, 30),
+    "ROTATE_DEVICE_KEY": Command(),
+    "TRUST_KEY": Command("ROLE KEY", "RELEASE_SIG"),
+    "DISTRUST_KEY": Command("ROLE KEY", "", True),
+    "HALT_UPDATES": Command(),
+    "RESUME_UPDATES": Command(),
+    "IDENTIFY": Command(),
+}
+FOR_REVOKED = ("WIPE", "REVOKE")
+
+
+def is_integer(text):
+    digits = text[1:] if text.startswith("-") else text
+    if not 1 <= len(digits) <= 15 or digits.strip(_DIGITS):
+        return False
+    return digits[0] != "0" or digits == "0"
+
+
+def is_decimal(text):
+    whole, point, fraction = text.partition(".")
+    if point and (not 1 <= len(fraction) <= 17 or fraction.strip(_DIGITS)):
+        return False
+    return is_integer(whole)
+
+
+def check_value(key, text):
+    """Raises Malformed when a token's text is not of its declared kind or pattern."""
+    kind = _KIND_OF.get(key)
+    if kind is None:
+        pattern = _PATTERNS.get(key)
+        if pattern is not None:
+            allowed, shortest, longest = pattern
+            if not shortest <= len(text) <= longest or text.strip(allowed):
+                raise Malformed("bad " + key)
+    elif kind == "integer":
+        if not is_integer(text):
+            raise Malformed(key + " is not an integer")
+    elif kind == "decimal":
+        if not is_decimal(text):
+            raise Malformed(key + " is not a decimal")
+    elif kind == "flag":
+        if text not in ("true", "false"):
+            raise Malformed(key + " is neither true nor false")
+    else:
+        timetext.parse_ms(text)
+
+
+def check_values(message):
+    """Raises Malformed for a text of the wrong kind or pattern, and for a list in a text's place.
+
+    Tokens that nobody declared may be anything.
+    """
+    for key, value in message.items():
+        if isinstance(value, str):
+            if key in LISTS:
+                raise Malformed(key + " is a list")
+            check_value(key, value)
+            continue
+        if " %s " % key in TEXTS:
+            raise Malformed(key + " is not a list")
+        if key not in LISTS:
+            continue
+        for row in value:
+            for field, text in row.items():
+                check_value(field, text)
+
+
+_ANSWER_REQUIRED = {"events": ("S1", "ACK_SEQ"), "commands": (), "time": ()}
+
+
+def answer_required(op):
+    """The tokens that an answer to `op` must have when it says yes."""
+    return _ANSWER_REQUIRED.get(op, ("S1",))
+
+
+def check_answer(op, message):
+    """Raises Malformed or MissingToken; one with ERR1 may leave out what its operation requires."""
+    check_values(message)
+    if "ERR1" in message:
+        return
+    missing = [key for key in answer_required(op) if key not in message]
+    if missing:
+        raise MissingToken(missing)
+
+
+def check_payload(name, payload):
+    """A command's payload: Malformed for a field its command does not have, or a list."""
+    command = COMMANDS[name]
+    missing = [key for key in command.required if key not in payload]
+    if missing:
+        raise MissingToken(missing)
+    for key, value in payload.items():
+        if not isinstance(value, str):
+            raise Malformed(key + " is a list")
+        if key not in command.required and key not in command.optional:
+            raise Malformed(name + " has no " + key)

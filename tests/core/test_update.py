@@ -1,0 +1,202 @@
+"""Updates: what is installed, and everything that is not."""
+
+from fakes import CRYPTO, RELEASE_SEED, SERVER_SEED, Terminal
+
+from ks_agent import bundle, signing, timetext, toon
+from ks_agent.store import as_text
+
+URL = "http://server/api/devices/firmware/download/token"
+FILES = {"main.py": b"print('new')\n" * 100, "ks_agent/empty.py": b"", "ks_agent/a.py": b"A" * 1234}
+DAY_MS = 86400000
+
+
+def ready():
+    terminal = Terminal()
+    put_application(terminal, "a", "1.0.0")
+    terminal.boot()
+    terminal.run(lambda: terminal.beats() == 1)
+    return terminal
+
+
+def put_application(terminal, slot, version):
+    manifest = make_manifest(terminal, {}, FW2=version)
+    folder = "slot_" + slot
+    terminal.fs.folders.add(folder)
+    terminal.fs.files[folder + "/manifest.toon"] = toon.encode(manifest, as_text)
+
+
+def make_manifest(terminal, files, **fields):
+    now_ms = terminal.server.now_ms()
+    manifest = {"KIND": "application", "FW1": "rel-2", "FW2": "1.1.0", "COUNTER": "1"}
+    manifest["BUILT"] = timetext.format_ms(now_ms)
+    manifest["EXPIRES"] = timetext.format_ms(now_ms + 30 * DAY_MS)
+    manifest["TYPES"] = "ESP32_READER,ESP32_TERMINAL"
+    manifest["FILE"] = [
+        {"PATH": path, "SHA256": signing.sha256_hex(CRYPTO, data), "SIZE": str(len(data))}
+        for path, data in files.items()
+    ]
+    manifest.update(fields)
+    return manifest
+
+
+def make_bundle(manifest, files, seed=RELEASE_SEED):
+    data = toon.encode(manifest, as_text)
+    signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, data))
+    return bundle.make_head(data, signature) + data + b"".join(files.values())
+
+
+def offer(terminal, content, seed=SERVER_SEED, served=None, **fields):
+    release = {"FW1": "rel-2", "FW2": "1.1.0", "FW3": URL, "FW5": str(len(content))}
+    release["FW4"] = signing.sha256_hex(CRYPTO, content)
+    release.update(fields)
+    release["FW_SIG"] = signing.sign_release(CRYPTO, seed, release)
+    server = terminal.server
+    server.content[URL] = content if served is None else served
+    server.answers["firmware/check"] = dict(release, S1="update_available")
+    server.answers["heartbeat"] = {"S1": "ok", "FW_AVAILABLE": "true", "FW2": release["FW2"]}
+    return release
+
+
+def reported(terminal):
+    acks = [request for request in terminal.server.requests if request["OP"] == "firmware/ack"]
+    return [ack["ACK1"] + " " + ack["ACK2"] for ack in acks]
+
+
+def boot_record(terminal):
+    return terminal.agent.updater.slots.record
+
+
+def test_an_update_is_staged_tried_confirmed_by_a_signed_heartbeat_and_reported():
+    terminal = ready()
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    terminal.run(lambda: terminal.restarts == ["update"])
+    for path, data in FILES.items():
+        assert terminal.fs.files["slot_b/" + path] == data
+    record = boot_record(terminal)
+    assert record["SLOT"] == "b" and record["TRIAL"] == "true" and record["PREVIOUS"] == "a"
+    terminal.server.answers["heartbeat"] = {"S1": "ok"}
+    terminal.slot = "b"
+    terminal.boot()
+    assert terminal.agent.updater.state == "IDLE" and terminal.agent.updater.version == "1.1.0"
+    terminal.run(lambda: reported(terminal) == ["OK confirmed"])
+    assert sorted(boot_record(terminal)) == ["MANIFEST", "SLOT"]
+    assert terminal.vault.get("counter") == b"1"
+
+
+def test_a_trial_without_a_signed_round_trip_restarts_after_15_minutes():
+    terminal = ready()
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    terminal.run(lambda: terminal.restarts == ["update"])
+    terminal.slot = "b"
+    terminal.boot()
+    terminal.link_down = True
+    terminal.run(lambda: len(terminal.restarts) == 2)
+    assert terminal.restarts[1] == "trial without a signed round trip"
+
+
+def test_a_rollback_by_stage_0_is_reported_and_the_release_is_not_tried_again():
+    terminal = ready()
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    terminal.run(lambda: terminal.restarts == ["update"])
+    staged = boot_record(terminal)
+    rolled_back = {"SLOT": "a", "MANIFEST": staged["PREVIOUS_MANIFEST"], "REASON": "crash"}
+    rolled_back["ROLLED_BACK"] = staged["MANIFEST"]
+    terminal.agent.store.write("data/state/boot.toon", rolled_back)
+    terminal.boot()
+    terminal.run(lambda: reported(terminal) == ["ERROR ROLLED_BACK crash"])
+    beats = terminal.beats()
+    terminal.run(lambda: terminal.beats() == beats + 20)
+    assert terminal.restarts == ["update"]
+    assert "ROLLED_BACK" not in boot_record(terminal)
+
+
+def refused(code, terminal, content, **fields):
+    release = offer(terminal, content, **fields)
+    terminal.run(lambda: len(reported(terminal)) == 1)
+    assert reported(terminal)[0].startswith("ERROR " + code), reported(terminal)
+    assert terminal.restarts == [] and boot_record(terminal) == {}
+    return release
+
+
+def test_a_release_without_the_servers_signature_is_refused():
+    terminal = ready()
+    content = make_bundle(make_manifest(terminal, FILES), FILES)
+    refused("SIG_INVALID", terminal, content, seed=b"X" * 32)
+
+
+def test_a_manifest_without_a_release_keys_signature_is_refused():
+    for seed in (b"X" * 32, SERVER_SEED):
+        terminal = ready()
+        content = make_bundle(make_manifest(terminal, FILES), FILES, seed)
+        refused("SIG_INVALID", terminal, content)
+
+
+def test_a_release_that_is_not_for_this_terminal_or_this_time_is_refused():
+    cases = (
+        ("WRONG_TYPE", {"TYPES": "FINGERPRINT_TERMINAL"}, {}),
+        ("DOWNGRADE", {"FW2": "0.9.0"}, {"FW2": "0.9.0"}),
+        ("DOWNGRADE", {"FW2": "1.0.0"}, {"FW2": "1.0.0"}),
+        ("MIX_AND_MATCH", {"FW2": "1.2.0"}, {}),
+        ("MIX_AND_MATCH", {"FW1": "rel-3"}, {}),
+        ("EXPIRED", {"EXPIRES": "2026-01-01T00:00:00.000Z"}, {}),
+        ("KIND", {"KIND": "image"}, {}),
+        ("TOO_LARGE", {}, {"FW5": "99999999"}),
+        ("MALFORMED", {"FILE": [{"PATH": "../boot.py", "SHA256": "0" * 64, "SIZE": "1"}]}, {}),
+    )
+    for code, fields, offered in cases:
+        terminal = ready()
+        content = make_bundle(make_manifest(terminal, FILES, **fields), FILES)
+        refused(code, terminal, content, **offered)
+
+
+def test_a_release_behind_the_security_counter_is_refused():
+    terminal = ready()
+    terminal.vault.set("counter", b"5")
+    content = make_bundle(make_manifest(terminal, FILES, COUNTER="4"), FILES)
+    refused("ROLLBACK", terminal, content)
+
+
+def test_a_swapped_truncated_or_lengthened_bundle_is_refused():
+    terminal = ready()
+    content = make_bundle(make_manifest(terminal, FILES), FILES)
+    size = len(content)
+    other = content[:-1] + b"B"
+    for served, code in ((other, "HASH"), (content + b"x", "SIZE"), (content[:-1], "SIZE")):
+        terminal = ready()
+        refused(code, terminal, content, served=served)
+        assert size == len(content)
+
+
+def test_nothing_is_written_before_both_signatures_were_good():
+    terminal = ready()
+    content = make_bundle(make_manifest(terminal, FILES), FILES, b"X" * 32)
+    refused("SIG_INVALID", terminal, content)
+    assert not [path for path in terminal.fs.files if path.startswith("slot_b")]
+
+
+def test_a_link_lost_in_the_download_leaves_the_running_release_and_is_tried_again():
+    terminal = ready()
+    content = make_bundle(make_manifest(terminal, FILES), FILES)
+    offer(terminal, content)
+    handle = terminal.server.handle
+
+    def breaks_off(fetch):
+        if fetch.kind == "download":
+            fetch.sink(content[:400])
+            raise OSError("broken off")
+        return handle(fetch)
+
+    terminal.server.handle = breaks_off
+    terminal.run(lambda: "offline" in terminal.board.events())
+    assert boot_record(terminal) == {} and terminal.agent.updater.state == "IDLE"
+    terminal.server.handle = handle
+    terminal.run(lambda: terminal.restarts == ["update"])
+
+
+def test_halted_updates_are_not_even_asked_for():
+    terminal = ready()
+    terminal.agent.updater.halt(True)
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    beats = terminal.beats()
+    terminal.run(lambda: terminal.beats() == beats + 5)
+    assert "firmware/check" not in terminal.server.ops()
