@@ -1,19 +1,50 @@
 """Ports in memory and a small server of the protocol's words, for the core's own tests."""
 
+import hashlib
+
 from ks_agent import lines, schema, signing, timetext
 from ks_agent.agent import Agent
 from ks_agent.effects import Response
 from ks_agent.ports import Ports
 from ks_agent.store import Store
-from ks_crypto.port import PureCrypto
 
 NOW_MS = 1795000000000
 BUILD_MS = NOW_MS - 400 * 86400000
 D1 = "dev-1"
+SHOWN_KEPT = 20
 SERVER_SEED = b"S" * 32
 RELEASE_SEED = b"R" * 32
 ADMIN_SEEDS = (b"A" * 32, b"B" * 32)
-CRYPTO = PureCrypto()
+
+
+class QuickCrypto:
+    """Signatures that are hashes, so that thousands are made in a moment: the logic around them is
+    under test here, the real ones are elsewhere. Anybody could forge these.
+    """
+
+    def public_key(self, seed):
+        return self._hash(b"public", (seed,))
+
+    def sign(self, seed, pieces):
+        return self._signature(self.public_key(seed), pieces)
+
+    def verify(self, public, pieces, signature):
+        return signature == self._signature(public, pieces)
+
+    def sha256(self):
+        return hashlib.sha256()
+
+    def _signature(self, public, pieces):
+        return self._hash(b"1" + public, pieces) + self._hash(b"2" + public, pieces)
+
+    def _hash(self, context, pieces):
+        digest = hashlib.sha256(context)
+        for piece in pieces:
+            digest.update(piece)
+        return digest.digest()
+
+
+CRYPTO = QuickCrypto()
 
 
 class Clock:
@@ -83,7 +114,7 @@ class Fs:
 
     def __init__(self):
         self.files = {}
-        self.folders = set([""])
+        self.folders = {""}
         self.operations_left = -1
 
     def _change(self):
@@ -165,6 +196,7 @@ class Partition:
 class Board:
     def __init__(self):
         self.shown = []
+        self.counts = {}
 
     def temperature_c(self):
         return "41.5"
@@ -173,7 +205,8 @@ class Board:
         return 81920
 
     def show(self, event, detail):
-        self.shown.append((event, detail))
+        self.counts[event] = self.counts.get(event, 0) + 1
+        self.shown = self.shown[-SHOWN_KEPT:] + [(event, detail)]
 
     def events(self):
         return [event for event, _ in self.shown]
@@ -348,10 +381,23 @@ class Terminal:
 
     def beats(self):
         """Heartbeats of this boot that were answered, and believed."""
-        return self.board.events().count("heartbeat")
+        return self.board.counts.get("heartbeat", 0)
 
     def heartbeats(self):
         return self.server.ops().count("heartbeat")
+
+
+def ready():
+    """A registered terminal after its first heartbeat."""
+    terminal = Terminal()
+    terminal.run(lambda: terminal.beats() == 1)
+    return terminal
+
+
+def acknowledgement(terminal, row):
+    """Live until a command is acknowledged; the acknowledgement's status and text."""
+    terminal.run(lambda: row["CMD1"] in terminal.server.acknowledged())
+    return terminal.server.acknowledged()[row["CMD1"]]
 
 
 def trust_rows():

@@ -1,5 +1,7 @@
 """The terminal's life against a small server: first boot, time, registration, refusals."""
 
+# heap: 256k because the agent, compiled here, shares it with the test's server and flash
+
 from fakes import CRYPTO, NOW_MS, PowerCut, Terminal, public_text
 
 from ks_agent import signing, timetext
@@ -150,7 +152,7 @@ def test_a_revoked_terminal_polls_only_commands_until_it_is_reinstated():
     terminal.run(lambda: terminal.agent.identity.state == "REVOKED")
     terminal.server.requests = []
     terminal.run(lambda: terminal.heartbeats() == 2)
-    assert set(terminal.server.ops()) == set(["commands", "heartbeat"])
+    assert set(terminal.server.ops()) == {"commands", "heartbeat"}
     del terminal.server.answers["heartbeat"]
     terminal.run(lambda: terminal.agent.identity.state == "ACTIVE")
 

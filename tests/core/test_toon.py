@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import toon, utf8
+from ks_agent import toon, toon_text, utf8
 from ks_agent.errors import LocalError, Malformed, ToonError
 
 KINDS = {"I": "integer", "D": "decimal", "F": "flag", "T": "time"}
@@ -199,7 +199,7 @@ def test_an_empty_list_is_read_in_each_form():
 def test_a_comment_is_no_line_at_all():
     text = '# one\nA[2]{B}:\n# two\n  1\n     # three\n  2\n   # "four\nC: d # e'
     assert decode(text) == {"A": [{"B": "1"}, {"B": "2"}], "C": "d # e"}
-    assert refusal("A[2]{B}:\n  #1\n  2")[2] == "1 rows are missing"
+    assert refusal("A[2]{B}:\n  #1\n  2")[2] == "fewer rows than the header says"
 
 
 def test_a_blank_line_may_stand_anywhere_but_between_rows():
@@ -215,6 +215,19 @@ def test_a_document_longer_than_a_piece_is_read_as_one():
     assert len(text.encode()) > 6000
     assert decode(text) == message
     assert decode(text.replace("\n", "\r\n") + "\r\n") == message
+    marked = "# " + "x" * 2000 + "\n\ufeffA: b"
+    assert refusal(marked)[0] == 2
+
+
+def test_a_document_is_never_decoded_into_one_string():
+    # As one string, and that split into lines, it would not fit into a terminal's heap.
+    data = b"# 45678901234567890123456789012345678901234567890\n" * 1000 + b"A: b"
+    assert toon.decode(data, 60000) == {"A": "b"}
+
+
+def test_a_row_is_split_into_no_more_cells_than_needed():
+    for row in ("a,b,c", '"a",b,c'):
+        assert len(toon_text.split_cells(row, ",", 1)) == 2
 
 
 # -- refusing ---------------------------------------------------------------------------------
@@ -269,7 +282,8 @@ def test_every_other_construct_of_toon_is_refused():
         "A:",  # an empty object
         "A:\n  B: c",  # a nested object
         "A[2]: x,y",  # an inline array
-        "A[1]:\n  - x",  # a list
+        "A[2]:",  # a list, and where its items are missing
+        "A[1]:\n  - x",
         "A[1]:\n  - B: c",  # a list of objects
         "A[2:]{B}:\n  X: 1\n  Y: 2",  # a keyed table
         "[1:]{B}:\n  X: 1",
@@ -313,11 +327,11 @@ def test_a_malformed_header_is_refused():
 
 
 def test_the_counts_are_strict():
-    assert refusal("A[2]{B}:\n  1\nC: d") == (3, 1, "1 rows are missing")
-    assert refusal("A[1]{B}:")[2] == "1 rows are missing"
+    assert refusal("A[2]{B}:\n  1\nC: d") == (3, 1, "fewer rows than the header says")
+    assert refusal("A[1]{B}:")[2] == "fewer rows than the header says"
     assert refusal("A[1]{B}:\n  1\n  2") == (3, 1, "more rows than the header says")
     assert refusal("A[0]{B}:\n  1")[2] == "more rows than the header says"
-    assert refusal("A[1]{B,C}:\n  1") == (2, 3, "1 cells, not one for each field")
+    assert refusal("A[1]{B,C}:\n  1") == (2, 3, "not one cell for each field")
     assert refusal("A[1]{B}:\n  1,2")[0] == 2
     assert refusal('A[1]{B,C}:\n  "1,2')[0] == 2
 

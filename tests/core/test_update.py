@@ -1,5 +1,7 @@
 """Updates: what is installed, and everything that is not."""
 
+# heap: 384k because the agent, compiled here, shares it with the test's server and flash
+
 from fakes import CRYPTO, RELEASE_SEED, SERVER_SEED, Terminal
 
 from ks_agent import bundle, signing, timetext, toon

@@ -1,0 +1,30 @@
+"""The power goes at every flash operation in turn; then the terminal boots again."""
+
+# heap: 256k because the agent, compiled here, shares it with the test's server and flash
+
+from fakes import ADMIN_SEEDS, PowerCut, acknowledgement, ready
+
+
+def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice():
+    for name in ("IDENTIFY", "ROTATE_DEVICE_KEY", "HALT_UPDATES", "APPLY_CONFIG", "WIPE"):
+        for operations in range(100):
+            terminal = ready()
+            fields = "SITE:x" if name == "APPLY_CONFIG" else ""
+            row = terminal.server.command(name, 1, fields, admins=ADMIN_SEEDS)
+            terminal.fs.operations_left = operations
+            performed = 0
+            try:
+                acknowledgement(terminal, row)
+                terminal.run_cycle()
+                cut = False
+            except PowerCut:
+                cut = True
+            performed += terminal.board.counts.get("identify", 0)
+            terminal.fs.operations_left = -1
+            terminal.boot()
+            acknowledgement(terminal, row)
+            performed += terminal.board.counts.get("identify", 0)
+            assert performed <= 1
+            if not cut:
+                break
+        assert not cut, name
