@@ -2,7 +2,7 @@
 
 # heap: 256k because the agent, compiled here, shares it with the test's server and flash
 
-from fakes import ADMIN_SEEDS, CRYPTO, RELEASE_SEED, Terminal, acknowledgement, public_text, ready
+from fakes import ADMIN_SEEDS, CRYPTO, RELEASE_SEED, acknowledgement, public_text, ready
 
 from ks_agent import lines, signing
 
