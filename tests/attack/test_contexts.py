@@ -19,6 +19,8 @@ import pytest
 from ks_agent import lines, schema, signing
 from ks_agent.errors import BadSignature, Malformed, MissingToken
 from ks_agent.message import canonical
+from ks_agent.tokens import COMMAND_REQUIRED, COMMAND_SIGNED, check_answer
+from ks_agent.tokens import LISTS as LIST_FIELDS
 from ks_server.crypto import NaclCrypto
 
 CRYPTO = NaclCrypto()
@@ -47,7 +49,7 @@ TOKENS = {
     "CMD5": "2026-11-27T10:00:00.000Z",
     "FW_AVAILABLE": "true",
 }
-COMMAND = {key: TOKENS.get(key, "1") for key in schema.COMMAND_SIGNED}
+COMMAND = {key: TOKENS.get(key, "1") for key in COMMAND_SIGNED}
 RELEASE = {key: TOKENS.get(key, "1") for key in ("FW1", "FW2", "FW4", "FW5")}
 LISTS = {
     "CMD": COMMAND,
@@ -78,7 +80,7 @@ def tokens(op: str, keys: Iterable[str]) -> Message:
     """The named tokens with good values; a list has one row."""
     made: Message = {}
     for key in keys:
-        if key in schema.LISTS:
+        if key in LIST_FIELDS:
             made[key] = [LISTS[key]]
         else:
             made[key] = op if key == "OP" else TOKENS.get(key, "1")
@@ -138,7 +140,7 @@ def answer_context(op: str) -> Context:
         if message is None or any(key not in message for key in ANSWER_ALWAYS):
             return False
         try:
-            schema.check_answer(op, message)
+            check_answer(op, message)
         except (Malformed, MissingToken):
             return False
         return message["OP"] == op
@@ -152,16 +154,15 @@ def answer_context(op: str) -> Context:
 
 
 def command_context() -> Context:
-    optional = tuple(key for key in schema.COMMAND_SIGNED if key not in schema.COMMAND_REQUIRED)
+    optional = tuple(key for key in COMMAND_SIGNED if key not in COMMAND_REQUIRED)
     rows = [
-        {key: COMMAND[key] for key in (*schema.COMMAND_REQUIRED, *chosen)}
-        for chosen in subsets(optional)
+        {key: COMMAND[key] for key in (*COMMAND_REQUIRED, *chosen)} for chosen in subsets(optional)
     ]
 
     def takes(text: bytes) -> bool:
         message = message_of(text)
         return message is not None and (
-            set(schema.COMMAND_REQUIRED) <= set(message) <= set(schema.COMMAND_SIGNED)
+            set(COMMAND_REQUIRED) <= set(message) <= set(COMMAND_SIGNED)
         )
 
     def present(signature: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ks_agent import bundle, lines, schema, signing, timetext, toon
+from ks_agent import bundle, lines, schema, signing, timetext, tokens, toon
 from ks_agent.errors import BadSignature, LinesError, Malformed, MissingToken, PeerError
 from ks_agent.message import SIGNATURE_KEYS, Canonical, canonical, check, escape, unescape
 from ks_agent.store import as_text
@@ -52,7 +52,7 @@ near_lines = line_parts.map("|".join) | line_parts.map("".join)
 @given(messages)
 @examples
 def test_a_message_through_both_syntaxes_is_the_same_message(message: Message) -> None:
-    through_toon = toon.decode(toon.encode(message, schema.kind_of), **LIMITS)
+    through_toon = toon.decode(toon.encode(message, tokens.kind_of), **LIMITS)
     assert through_toon == message
     through_lines = lines.decode(lines.encode(through_toon), **LIMITS)
     assert through_lines == message
@@ -65,8 +65,8 @@ def test_a_message_through_both_syntaxes_is_the_same_message(message: Message) -
 @examples
 def test_pieces_of_a_message_add_up_to_the_whole(message: Message) -> None:
     assert b"".join(Canonical(message)) == canonical(message)
-    pieces = toon.encode_pieces(message, schema.kind_of)
-    assert b"".join(pieces) == toon.encode(message, schema.kind_of)
+    pieces = toon.encode_pieces(message, tokens.kind_of)
+    assert b"".join(pieces) == toon.encode(message, tokens.kind_of)
 
 
 def textbook(message: Message) -> bytes:
@@ -148,7 +148,7 @@ def test_any_bytes_are_token_lines_or_a_lines_error(data: bytes) -> None:
         return
     check(message)
     assert lines.decode(lines.encode(message), 2000) == message
-    assert toon.decode(toon.encode(message, schema.kind_of), 4000) == message
+    assert toon.decode(toon.encode(message, tokens.kind_of), 4000) == message
 
 
 @given(messages, st.integers(min_value=0), st.integers(min_value=0, max_value=255))
@@ -194,7 +194,7 @@ def test_any_message_is_a_request_or_a_named_error(op: str, message: Message) ->
 @examples
 def test_any_message_is_an_answer_or_a_named_error(op: str, message: Message) -> None:
     with suppress(Malformed, MissingToken):
-        schema.check_answer(op, message)
+        tokens.check_answer(op, message)
 
 
 @given(messages, st.binary(min_size=32, max_size=32))
