@@ -75,9 +75,16 @@ class AdminApi:
         """One-time tokens, without their text."""
         return await self._all("/tokens")
 
-    async def command(self, d1: str, name: str, payload: Mapping[str, str] | None = None) -> str:
-        """Queue a command; gives its id."""
-        form = {"name": name, "payload": dict(payload or {})}
+    async def command(
+        self, d1: str, name: str, payload: Mapping[str, str] | None = None, expires: str = ""
+    ) -> str:
+        """Queue a command, or draft one that administrators must sign; gives its id.
+
+        `expires` is a time in UTC; WIPE and REVOKE need one.
+        """
+        form: dict[str, Any] = {"name": name, "payload": dict(payload or {})}
+        if expires:
+            form["expires"] = expires
         return str((await self._json("POST", f"/devices/{d1}/commands", form))["cmd1"])
 
     async def show_command(self, cmd1: str) -> dict[str, Any]:

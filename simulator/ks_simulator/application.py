@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import ks_agent
-from ks_agent import bundle, schema, signing, timetext, toon
+from ks_agent import bundle, signing, timetext, tokens, toon
 from ks_agent.errors import Malformed
 
 from .keys import CRYPTO
@@ -108,7 +108,7 @@ def build(
     }
     if ENTRY not in files:
         raise ReleaseError(f"there is no {ENTRY} among the files")
-    manifest = bytes(toon.encode(message, schema.kind_of)) + b"\n"
+    manifest = bytes(toon.encode(message, tokens.kind_of)) + b"\n"
     if len(manifest) > bundle.MANIFEST_MAX_BYTES:
         raise ReleaseError(
             f"the manifest takes {len(manifest)} bytes, more than {bundle.MANIFEST_MAX_BYTES}"

@@ -1,0 +1,120 @@
+"""A real server process and real terminal processes, for tests that read like a story."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ks_agent import signing
+from ks_agent.ports import KEY
+from ks_driver.files import HostVault
+from ks_simulator.admin import AdminApi, eventually
+from ks_simulator.application import Release, build, installed_files, paced
+from ks_simulator.interpreters import cpython_command, find_micropython, micropython_command
+from ks_simulator.keys import CRYPTO, RoleKeys, public_text
+from ks_simulator.process import ProcessTerminal
+from ks_simulator.provision import provision_folder
+from ks_simulator.server import ServerProcess, server_settings
+
+PACE = 8.0
+PATIENCE_S = 60.0
+INTERPRETERS = ("cpython", "micropython-amd64", "micropython-i386-128k")
+NOTE = "ks_agent/__init__.py"
+
+
+def command_of(interpreter: str) -> list[str]:
+    """The interpreter's command line; skips the test where there is none."""
+    if interpreter == "cpython":
+        return cpython_command()
+    architecture = interpreter.split("-")[1]
+    program = find_micropython(architecture)
+    if program is None:
+        pytest.skip(f"no MicroPython for {architecture} here: make micropython says why")
+    command = micropython_command(program, architecture)
+    if architecture == "i386":
+        assert command[1:] == ["-X", "heapsize=128k"]
+    return command
+
+
+class World:
+    """The server, its admin API, and the keys."""
+
+    def __init__(self, folder: Path, keys: RoleKeys, server: ServerProcess, api: AdminApi) -> None:
+        self.folder = folder
+        self.keys = keys
+        self.server = server
+        self.api = api
+        self.lives: list[asyncio.Task[None]] = []
+
+    def release(self, version: str, counter: int, note: bytes = b"") -> Release:
+        """The installed firmware as a release whose waits are short."""
+        files = paced(installed_files(), PACE)
+        files[NOTE] += b"\n# " + version.encode() + b"\n" + note
+        return build(files, version=version, counter=counter).signed(self.keys.release)
+
+    async def terminal(self, d1: str, interpreter: str, token: str = "") -> ProcessTerminal:
+        """A new terminal with a one-time token, its own unless one is given, switched on."""
+        folder = self.folder / d1
+        otrt = token or await self.api.make_token(d1)
+        release = self.release("1.0.0", 1)
+        provision_folder(folder, d1, self.server.url, self.keys.trusted(), release, otrt=otrt)
+        terminal = ProcessTerminal(d1, folder, command_of(interpreter), crash_pause_s=0.1)
+        self.lives.append(asyncio.create_task(terminal.run()))
+        return terminal
+
+    def public_key(self, d1: str) -> str:
+        """D3 of a terminal that has booted."""
+        seed = HostVault(str(self.folder / d1 / "nvs")).get(KEY)
+        assert seed is not None
+        return public_text(seed)
+
+    async def sign(self, cmd1: str, admin_seed: bytes) -> None:
+        """Sign a draft as an administrator."""
+        text = (await self.api.show_command(cmd1))["sign_text"]
+        await self.api.sign_command(cmd1, signing.sign_text(CRYPTO, admin_seed, text))
+
+    async def acknowledged(self, cmd1: str) -> str:
+        """ACK1 of a command, once there is one."""
+
+        async def ask() -> str:
+            command = await self.api.show_command(cmd1)
+            return str((command["acknowledgement"] or {}).get("ack1", ""))
+
+        return await eventually(ask, bool, PATIENCE_S)
+
+    async def reported(self, fw1: str) -> tuple[str, str]:
+        """The last report of a release: ACK1 and ACK2."""
+
+        async def ask() -> tuple[str, str] | None:
+            rows = await self.api.updates(fw1)
+            return (rows[0]["ack1"], rows[0]["ack2"] or "") if rows else None
+
+        found = await eventually(ask, bool, PATIENCE_S)
+        assert found is not None
+        return found
+
+    async def version_of(self, d1: str, version: str) -> None:
+        """Wait until the server has heard this version in a heartbeat."""
+
+        async def ask() -> str:
+            return str((await self.api.device(d1) or {}).get("fw2"))
+
+        await eventually(ask, lambda heard: heard == version, PATIENCE_S)
+
+
+@asynccontextmanager
+async def world(folder: Path, **settings: str) -> AsyncIterator[World]:
+    """A world for the length of a block; terminals lose their power at its end."""
+    keys = RoleKeys.make()
+    chosen = {"REGISTRATION_MODE": "token", "HEARTBEAT_RTO_S": "10", **settings}
+    server = ServerProcess(server_settings(folder / "server", keys, **chosen))
+    async with server.running(), AdminApi.connect(server.url, server.admin_token) as api:
+        made = World(folder, keys, server, api)
+        try:
+            yield made
+        finally:
+            for life in made.lives:
+                life.cancel()
+            await asyncio.gather(*made.lives, return_exceptions=True)
