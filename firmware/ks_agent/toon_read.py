@@ -212,7 +212,7 @@ class _Reader:
 
     def close_table(self):
         if self.missing:
-            self.fail("%d rows are missing" % self.missing, 1)
+            self.fail("fewer rows than the header says", 1)
         self.fields = self.rows = None
 
     def row(self, line, content):
@@ -265,7 +265,7 @@ class _Reader:
         if len(split_cells(cells[0], ":", 1)) > 1:
             self.fail("a field among the rows", 3)
         if len(cells) != width:
-            self.fail("%d cells, not one for each field" % len(cells), 3)
+            self.fail("not one cell for each field", 3)
         row = {}
         column = 3
         for name, cell in zip(self.fields, cells):
