@@ -21,7 +21,7 @@ from .admin import create_admin
 from .context import Context, open_context, system_now_ms
 from .device_api import device_app
 from .health import Health
-from .hooks import EVENTS, Hooks
+from .hooks import Hooks
 from .log import get_logger, redactor, secrets_of
 from .metrics import Metrics
 from .middleware import RequestMiddleware, area_of
@@ -45,8 +45,6 @@ class Application:
         self._hooks = hooks or Hooks(settings)
         self._now_ms = now_ms
         self._metrics = Metrics()
-        for name in EVENTS:
-            self._hooks.on(name, lambda event, _fields: self._metrics.event(event))
         self._areas: dict[str, ASGIApp] = {}
         self._entry = RequestMiddleware(self._dispatch, self._metrics, settings.proxy_networks)
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from sqlalchemy import insert, select
 
-from ks_agent import bundle, schema, signing, timetext, toon
+from ks_agent import bundle, signing, timetext, tokens, toon
 from ks_server.admin import create_admin
 from ks_server.context import Context, open_context
 from ks_server.crypto import NaclCrypto
@@ -159,7 +159,7 @@ def make_bundle(
         ],
         **values,
     }
-    manifest: bytes = toon.encode(message, schema.kind_of)
+    manifest: bytes = toon.encode(message, tokens.kind_of)
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, manifest))
     head: bytes = bundle.make_head(manifest, signature)
     return head + manifest + b"".join((contents or files).values())

@@ -106,6 +106,8 @@ async def test_a_revocation_is_done_told_and_recorded_once(admin: Admin) -> None
         assert (shown["state"], shown["revoked"]) == ("revoked", after())
         assert shown["reenrol_public_key"] is None
     assert admin.events == [("device_revoked", {"d1": "dev_1", "reason": "stolen"})]
+    metrics = admin.context.metrics.render().decode()
+    assert 'ks_events_total{event="device_revoked"} 1.0' in metrics
     assert await admin.actions() == [("revoke", "dev_1")]
     shown = await admin.call("POST", "/devices/dev_1/reinstate")
     assert (shown["state"], shown["revoked"]) == ("active", None)

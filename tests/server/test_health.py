@@ -115,12 +115,6 @@ async def test_metrics_are_prometheus_text_and_of_this_app_alone(
     assert 'ks_http_requests_total{area="health",status="200"} 1.0' in answer.text
 
 
-async def test_events_are_counted(running: Running) -> None:
-    running.context.hooks.emit("heartbeat", d1="dev_1")
-    answer = await running.client.get("/metrics")
-    assert 'ks_events_total{event="heartbeat"} 1.0' in answer.text
-
-
 async def test_a_refusal_before_the_signature_is_counted_without_a_word_of_the_stranger(
     running: Running,
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, Select, insert, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent import schema, signing, timetext
+from ks_agent import signing, timetext, tokens
 from ks_agent.errors import Malformed, PeerError
 
 from ..context import Context
@@ -51,7 +51,7 @@ def _public_key(text: str) -> str:
 
 def _device_id(text: str) -> str:
     try:
-        schema.check_value("D1", text)
+        tokens.check_value("D1", text)
     except Malformed:
         raise ValueError("is no device id: [A-Za-z0-9._-]{1,64}") from None
     return text

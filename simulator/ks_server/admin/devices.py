@@ -182,6 +182,7 @@ async def revoke(server: Server, d1: DevicePath, form: Revocation) -> DeviceView
 
     view, changed = await server.writer.run(work)
     if changed:
+        server.metrics.event("device_revoked")
         server.hooks.emit("device_revoked", d1=d1, reason=form.reason)
     return view
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ks_agent import config, lines, schema, signing, timetext
+from ks_agent import config, lines, signing, timetext, tokens
 from ks_agent.errors import KsError, Malformed, MissingToken
 from ks_agent.log import LEVELS
 
@@ -25,7 +25,7 @@ def compose_payload(server: Context, name: str, payload: Mapping[str, str]) -> s
     Raises ApiError INVALID, naming the field, for what the device would refuse.
     """
     try:
-        schema.check_payload(name, dict(payload))
+        tokens.check_payload(name, dict(payload))
         if name == "APPLY_CONFIG":
             _check_config(payload)
     except MissingToken as error:
@@ -42,7 +42,7 @@ def compose_payload(server: Context, name: str, payload: Mapping[str, str]) -> s
         return None
     data: bytes = lines.encode(dict(payload))
     try:
-        again = lines.decode(data, schema.VALUE_MAX_BYTES)
+        again = lines.decode(data, tokens.VALUE_MAX_BYTES)
     except Malformed as error:
         raise ApiError("INVALID", "payload: " + error.reason) from None
     if again != dict(payload):
@@ -54,14 +54,14 @@ def shown_payload(cmd3: str | None) -> dict[str, str]:
     """The payload for people: secrets are hidden."""
     if cmd3 is None:
         return {}
-    payload = lines.decode(cmd3.encode("utf-8"), schema.VALUE_MAX_BYTES)
+    payload = lines.decode(cmd3.encode("utf-8"), tokens.VALUE_MAX_BYTES)
     return {key: HIDDEN if key in SECRET_FIELDS else str(value) for key, value in payload.items()}
 
 
 def needs_two_admins(name: str, payload: Mapping[str, str]) -> bool:
     """Whether PROTOCOL section 5 asks for two administrators' signatures."""
     role_admin = name == "TRUST_KEY" and payload.get("ROLE") == "admin"
-    return bool(schema.COMMANDS[name].two_admins) or role_admin
+    return bool(tokens.COMMANDS[name].two_admins) or role_admin
 
 
 def _check_config(payload: Mapping[str, str]) -> None:
