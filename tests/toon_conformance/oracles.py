@@ -29,12 +29,23 @@ class Refused(Exception):
     """The oracle says that this is no TOON document."""
 
 
-@cache
 def fetched() -> Path:
     """The folder of npm's packages; skips the test when they cannot be had."""
-    if not (PACKAGES / "spec" / "tests").is_dir() or not (PACKAGES / "toon" / "dist").is_dir():
-        if not shutil.which("npm") or not shutil.which("make"):
-            pytest.skip("npm or make is missing: no fixtures and no JavaScript reference")
+    problem = fetch()
+    if problem:
+        pytest.skip(f"no fixtures and no JavaScript reference of TOON: {problem}")
+    return PACKAGES
+
+
+@cache
+def fetch() -> str:
+    """Have `make oracles` fetch the packages where they are missing; returns what is in the way."""
+    if all((PACKAGES / part).is_dir() for part in ("spec/tests", "toon/dist")):
+        return ""
+    for program in ("npm", "make"):
+        if not shutil.which(program):
+            return f"{program} is missing"
+    try:
         done = subprocess.run(
             ["make", "--silent", "oracles"],
             cwd=ROOT,
@@ -44,9 +55,11 @@ def fetched() -> Path:
             timeout=FETCH_LIMIT_S,
             check=False,
         )
-        if not (PACKAGES / "toon" / "dist").is_dir():
-            pytest.skip(f"npm fetched nothing: {done.stderr.strip()}")
-    return PACKAGES
+    except subprocess.TimeoutExpired:
+        return f"npm did not answer within {FETCH_LIMIT_S} s"
+    return (
+        "" if (PACKAGES / "toon/dist").is_dir() else f"npm fetched nothing: {done.stderr.strip()}"
+    )
 
 
 def python_decode(document: bytes | str) -> Any:
