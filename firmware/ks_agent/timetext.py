@@ -65,7 +65,9 @@ def parse_ms(text):
         raise Malformed("bad fraction of a second")
     year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= _month_days(year, month):
+    if year < 1970 or not 1 <= month <= 12 or day < 1:
+        raise Malformed("no such day")
+    if day > 28 and day > _month_days(year, month):
         raise Malformed("no such day")
     if hour > 23 or minute > 59 or second > 59:
         raise Malformed("no such time of day")
