@@ -107,8 +107,11 @@ class ServerProcess:
             async with asyncio.timeout(START_LIMIT_S):
                 self.url, self.port = await listening
         except TimeoutError:
-            await self.stop()
+            await self.kill()
             raise ServerFailed(f"no answer in {START_LIMIT_S} s: {self.last_words()}") from None
+        except BaseException:
+            await self.kill()
+            raise
 
     async def stop(self) -> None:
         """Let requests in flight finish, then end."""

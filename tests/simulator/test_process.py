@@ -1,0 +1,82 @@
+"""The supervisor does what hardware does: restart, try again after a crash, cut the power."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from ks_simulator.process import ProcessTerminal
+
+COUNTING = """
+import os, sys, time
+path = sys.argv[1] + "/runs"
+runs = len(open(path).read()) if os.path.exists(path) else 0
+open(path, "a").write("x")
+print("EVENT run NUMBER=%d" % runs, flush=True)
+"""
+
+
+def terminal(folder: Path, then: str) -> ProcessTerminal:
+    (folder / "boot.py").write_text(COUNTING + then)
+    return ProcessTerminal("dev", folder, [sys.executable, "-I", "-S"], crash_pause_s=0.01)
+
+
+def names(made: ProcessTerminal) -> list[str]:
+    return [event.name for event in made.events]
+
+
+async def test_status_75_starts_it_again_and_0_ends_it(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "sys.exit(0 if runs == 2 else 75)")
+    await made.run()
+    assert made.boots == 3
+    assert names(made).count("run") == 3
+    assert "crash" not in names(made)
+
+
+async def test_any_other_status_is_a_crash_and_it_is_tried_again(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "print('why', flush=True)\nsys.exit(0 if runs == 1 else 9)")
+    await made.run()
+    crash = next(event for event in made.events if event.name == "crash")
+    assert crash.detail == {"STATUS": "9", "TEXT": "why"}
+    assert made.boots == 2
+
+
+async def test_status_78_is_the_end(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "sys.exit(78)")
+    await made.run()
+    assert names(made) == ["boot", "run", "dead"]
+
+
+async def test_a_power_cycle_is_no_crash(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "if runs == 0: time.sleep(600)")
+    life = asyncio.create_task(made.run())
+    await made.wait_for("run", 20)
+    made.power_cycle()
+    await life
+    assert names(made) == ["boot", "run", "power", "boot", "run"]
+
+
+async def test_cancelling_leaves_no_process_behind(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "time.sleep(600)")
+    life = asyncio.create_task(made.run())
+    await made.wait_for("run", 20)
+    life.cancel()
+    await asyncio.wait([life])
+    assert made._process is not None
+    assert made._process.returncode is not None
+
+
+async def test_what_it_prints_besides_events_is_heard(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "print('Traceback', flush=True)")
+    heard: list[str] = []
+    made._listener = heard.append
+    await made.run()
+    assert heard == ["Traceback"]
+
+
+async def test_waiting_in_vain_tells_what_was_printed(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "print('odd', flush=True)")
+    await made.run()
+    with pytest.raises(TimeoutError, match=r"dev showed no heartbeat\n(?s:.*)odd"):
+        await made.wait_for("heartbeat", 0.01)
