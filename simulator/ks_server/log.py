@@ -6,15 +6,17 @@ should be for a package that others use as a library.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from structlog.contextvars import merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 
 from .settings import Settings
@@ -43,6 +45,13 @@ _PATTERNS: Final = (
     (re.compile(r"\b(toon|token)=[^&\s\"']+", re.IGNORECASE), rf"\1={REDACTED}"),
     (re.compile(r"(\w+://[^/\s:@]*:)[^@\s/]+@"), rf"\1{REDACTED}@"),
 )  # fmt: skip
+# A text without any of these words holds none of the patterns above.
+_WORDS: Final = (
+    "-----BEGIN", "OTRT", "CMD3", "M1", "WIFI_PASSWORD", "Bearer", "Basic", "toon", "token", "://",
+)  # fmt: skip
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request being answered; it stands in every line that is logged for it."""
 
 
 class Redactor:
@@ -51,12 +60,14 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
+        self._suspicious = _any_of(_WORDS)
 
     def add(self, secrets: Iterable[str]) -> None:
         """Never let these texts through. Texts under 8 characters are too common to look for."""
         long_enough = {text for text in secrets if len(text) >= MIN_SECRET_CHARACTERS}
         # the longest first: a secret may hold another
         self._secrets = tuple(sorted(long_enough.union(self._secrets), key=len, reverse=True))
+        self._suspicious = _any_of((*_WORDS, *self._secrets))
 
     def __call__(
         self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
@@ -65,6 +76,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without what must not be seen."""
+        if self._suspicious.search(text) is None:
+            return text
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, REDACTED)
@@ -91,11 +104,23 @@ class Redactor:
         return self.text(str(value))
 
 
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE)
+
+
 redactor = Redactor()
 """The process's redactor: apps add their secrets to it, and it forgets none."""
 
 _root = logging.getLogger("ks_server")
 _root.addHandler(logging.NullHandler())
+
+
+def _add_request_id(
+    logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if number := request_id.get():
+        event_dict["request_id"] = number
+    return event_dict
 
 
 def get_logger(name: str = "ks_server") -> structlog.stdlib.BoundLogger:
@@ -104,10 +129,11 @@ def get_logger(name: str = "ks_server") -> structlog.stdlib.BoundLogger:
         logging.getLogger(name),
         processors=[
             structlog.stdlib.filter_by_level,
-            merge_contextvars,
+            _add_request_id,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            # here as well as in the formatter: an embedding program may have handlers of its own
             structlog.processors.format_exc_info,
             redactor,
             ProcessorFormatter.wrap_for_formatter,
@@ -115,6 +141,46 @@ def get_logger(name: str = "ks_server") -> structlog.stdlib.BoundLogger:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return logger
+
+
+class AccessLog:
+    """One line for every request, made without the detours of the others: it is on the path of
+    every heartbeat. The same form, the same redaction."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("ks_server.access")
+
+    def write(self, method: str, path: str, status: int, ms: float, source: str) -> None:
+        """`path` is without the query string: of a device's GET that is its signed message."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        line = {
+            "method": method,
+            "path": redactor.text(path),
+            "status": status,
+            "ms": round(ms, 2),
+            "source": source,
+            "event": "request",
+            "request_id": request_id.get(),
+            "level": "info",
+            "logger": self._logger.name,
+            "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        }
+        record = logging.LogRecord(
+            self._logger.name, logging.INFO, "", 0, _encode(line), None, None
+        )
+        record.finished = True
+        self._logger.handle(record)
+
+
+_encode = json.JSONEncoder().encode
+
+
+class _Formatter(ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "finished", False):
+            return str(record.msg)
+        return super().format(record)
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -143,9 +209,9 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     redactor.add(secrets_of(settings))
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
-        ProcessorFormatter(
+        _Formatter(
             foreign_pre_chain=[
-                merge_contextvars,
+                _add_request_id,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),

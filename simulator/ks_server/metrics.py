@@ -33,6 +33,7 @@ class Metrics:
             ["op", "code", "signed"], registry=self.registry,
         )  # fmt: skip
         self._events = Counter("ks_events", "Events announced", ["event"], registry=self.registry)
+        self._areas: dict[str, tuple[Histogram, dict[int, Counter]]] = {}
         self.in_flight = Gauge(
             "ks_http_requests_in_flight", "Requests being answered", registry=self.registry
         )
@@ -46,8 +47,15 @@ class Metrics:
 
     def request(self, area: str, status: int, seconds: float) -> None:
         """One answer of any area: "devices", "admin", "health" or "other"."""
-        self._requests.labels(area, str(status)).inc()
-        self._seconds.labels(area).observe(seconds)
+        known = self._areas.get(area)
+        if known is None:
+            known = self._areas[area] = (self._seconds.labels(area), {})
+        duration, statuses = known
+        counter = statuses.get(status)
+        if counter is None:
+            counter = statuses[status] = self._requests.labels(area, str(status))
+        counter.inc()
+        duration.observe(seconds)
 
     def accepted(self, op: str) -> None:
         """A device request that was done."""

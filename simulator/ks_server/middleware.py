@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 import secrets
 from time import perf_counter
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from .log import get_logger
+from .log import AccessLog, request_id
 from .metrics import Metrics
 from .settings import Network
 
@@ -21,8 +21,6 @@ MAX_FORWARDED_HOPS: Final = 32
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 _AREAS: Final = (("/api/devices", "devices"), ("/api/admin", "admin"))
 _HEALTH: Final = frozenset(("/health", "/healthz", "/readyz", "/metrics"))
-
-log = get_logger("ks_server.access")
 
 
 def area_of(path: str) -> str:
@@ -94,6 +92,9 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._sources = Sources(trusted)
+        self._log = AccessLog()
+        self._start = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,18 +104,17 @@ class RequestMiddleware:
         state: dict[str, Any] = scope.setdefault("state", {})
         client = scope.get("client")
         source = client[0] if client else UNKNOWN_SOURCE
-        request_id = ""
+        number = ""
         if self._sources.is_trusted(source):
-            request_id, forwarded_for = _proxy_headers(scope)
+            number, forwarded_for = _proxy_headers(scope)
             source = self._sources.find(source, forwarded_for)
-        if not _REQUEST_ID.match(request_id):
-            request_id = secrets.token_hex(8)
-        state["request_id"] = request_id
+        if not _REQUEST_ID.match(number):
+            number = f"{self._start}-{next(self._numbers):x}"
+        state["request_id"] = number
         state["source"] = source
-        clear_contextvars()
-        bind_contextvars(request_id=request_id)
+        request_id.set(number)
         status = 500
-        header = (b"x-request-id", request_id.encode("ascii"))
+        header = (b"x-request-id", number.encode("ascii"))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -130,23 +130,15 @@ class RequestMiddleware:
             seconds = perf_counter() - started
             self._metrics.in_flight.dec()
             self._metrics.request(area_of(scope["path"]), status, seconds)
-            # the path only: the query string of a device's GET is its signed message
-            log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round(seconds * 1000, 2),
-                source=source,
-            )
+            self._log.write(scope["method"], scope["path"], status, seconds * 1000, source)
 
 
 def _proxy_headers(scope: Scope) -> tuple[str, str]:
-    request_id = ""
+    number = ""
     forwarded: list[str] = []
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            request_id = value.decode("latin-1")
+            number = value.decode("latin-1")
         elif name == b"x-forwarded-for":
             forwarded.append(value.decode("latin-1"))
-    return request_id, ",".join(forwarded)
+    return number, ",".join(forwarded)
