@@ -195,6 +195,14 @@ def test_kinds_hold_in_the_rows_of_declared_lists():
     tokens.check_answer("commands", {"CMD": [{"CMD1": "a-b", "TS": "2026-11-20T10:00:00Z"}]})
 
 
+def test_of_a_punch_only_its_number_is_judged_with_the_message():
+    row = {"A1": "e1", "A3": "yesterday", "BOOT": "x", "UP": "", "SEQ": "1"}
+    schema.check_request("events", request("events", {"EVENT": [row]}))
+    for number in ("", "x", "1.0"):
+        wrong = [dict(row, SEQ=number)]
+        raises(Malformed, schema.check_request, "events", request("events", {"EVENT": wrong}))
+
+
 def test_flags_are_true_or_false():
     for text in ("true", "false"):
         tokens.check_answer("heartbeat", {"S1": "ok", "FW_AVAILABLE": text})

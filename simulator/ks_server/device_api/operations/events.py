@@ -80,6 +80,11 @@ def _fault(row: dict[str, str]) -> str | None:
         return "MALFORMED"
     if any(len(row[name]) > _ID_MAX_CHARACTERS for name in ("A1", "E1")):
         return "MALFORMED"
+    try:
+        for name, text in row.items():
+            tokens.check_value(name, text)
+    except Malformed:
+        return "MALFORMED"
     return None
 
 
