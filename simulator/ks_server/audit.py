@@ -14,14 +14,18 @@ from ks_agent import lines
 from ks_agent.errors import Malformed
 from ks_agent.message import canonical
 
+from .db.bulk import Bulk
 from .db.schema import raw_messages
 
 REDACTED: Final = "[redacted]"
 SECRET_TOKENS: Final = frozenset(("OTRT",))
 SECRET_PAYLOAD_FIELDS: Final = frozenset(("WIFI_PASSWORD",))
 _PAYLOAD: Final = "CMD3"
+_SECRET: Final = SECRET_TOKENS | SECRET_PAYLOAD_FIELDS | {_PAYLOAD}
 
-insert_row: Final = insert(raw_messages)
+insert_rows: Final = Bulk(
+    insert(raw_messages).inline(), ("d1", "op", "received_ms", "err1", "message")
+)
 
 
 def row(
@@ -73,9 +77,11 @@ def _redact_value(key: str, text: str) -> str:
 
 
 def _has_secret(message: dict[str, Any]) -> bool:
-    secret = SECRET_TOKENS | SECRET_PAYLOAD_FIELDS | {_PAYLOAD}
+    if not _SECRET.isdisjoint(message):
+        return True
     return any(
-        key in secret
-        or (not isinstance(value, str) and any(name in secret for row in value for name in row))
-        for key, value in message.items()
+        not _SECRET.isdisjoint(row)
+        for value in message.values()
+        if not isinstance(value, str)
+        for row in value
     )

@@ -18,8 +18,9 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from .crypto import NaclCrypto
-from .db.engine import open_engine
+from .db.engine import is_sqlite, open_engine, open_inline_engine
 from .db.migrate import upgrade
+from .db.runner import InlineRunner, PoolRunner, Runner
 from .db.schema import server_links
 from .hooks import Hooks
 from .housekeeping import Housekeeping
@@ -80,10 +81,18 @@ async def open_context(
             keys = await _open_keys(connection, settings, crypto, now_ms())
             fence = await Fence.open(connection, settings.data, now_ms)
         fence.opened()
-        async with Writer.running(
-            engine, fence, metrics, settings.writer_batch_max, settings.writer_queue_max
-        ) as writer:
-            devices = DeviceReader(engine)
+        async with (
+            _runners(engine) as (reading, writing),
+            Writer.running(
+                writing,
+                PoolRunner(engine, writes=True),
+                fence,
+                metrics,
+                settings.writer_batch_max,
+                settings.writer_queue_max,
+            ) as writer,
+        ):
+            devices = DeviceReader(reading)
             context = Context(
                 settings=settings,
                 engine=engine,
@@ -103,6 +112,23 @@ async def open_context(
                 yield context
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def _runners(engine: AsyncEngine) -> AsyncIterator[tuple[Runner, Runner]]:
+    """For what devices' requests read, and for what they write."""
+    if not is_sqlite(engine):
+        yield PoolRunner(engine), PoolRunner(engine)
+        return
+    inline_engine = open_inline_engine(engine)
+    try:
+        async with (
+            InlineRunner.open(inline_engine, reads=True) as reading,
+            InlineRunner.open(inline_engine, writes=True) as writing,
+        ):
+            yield reading, writing
+    finally:
+        inline_engine.dispose()
 
 
 async def _open_keys(

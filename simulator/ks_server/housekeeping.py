@@ -42,7 +42,7 @@ class Housekeeping:
 
     async def clean(self) -> None:
         """One round, in one transaction. Raises Unavailable."""
-        await self._context.writer.request(self._forget)
+        await self._context.writer.run(self._forget)
 
     async def _repeat(self) -> None:
         while True:

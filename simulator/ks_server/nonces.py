@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent.tokens import TIMESTAMP_WINDOW_MS
 
+from .db.bulk import Bulk
 from .db.schema import fence as fence_table
 from .db.schema import nonces
 
@@ -37,7 +38,7 @@ _MARK_STEP_MS: Final = 1_000
 _WHOLE_SECOND_MS: Final = 1_000
 
 _ROW: Final = 1
-_insert_nonce: Final = insert(nonces)
+_insert_nonces: Final = Bulk(insert(nonces))
 _used: Final = select(nonces.c.use).where(nonces.c.use.in_(bindparam("uses", expanding=True)))
 _mark: Final = (
     update(fence_table)
@@ -132,7 +133,7 @@ async def used(connection: AsyncConnection, uses: Sequence[str]) -> set[str]:
 async def store(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     """Store uses, made with `row`. Raises NonceReused, and the savepoint is lost."""
     try:
-        await connection.execute(_insert_nonce, rows)
+        await _insert_nonces.execute(connection, rows)
     except IntegrityError:
         raise NonceReused from None
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .db.runner import Runner, Work
 from .log import get_logger
 from .metrics import Metrics
 from .nonces import Fence
@@ -23,7 +24,6 @@ from .nonces import Fence
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Work = Callable[[AsyncConnection], Awaitable[Result]]
 Batch = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
 """Does many items with few statements; either all of them or, by raising, none."""
 
@@ -52,6 +52,10 @@ class _Job:
             self.done.set_exception(error)
 
 
+async def _anywhere(connection: AsyncConnection, items: Sequence[Work[Any]]) -> Sequence[Any]:
+    return [await work(connection) for work in items]
+
+
 async def _alone(connection: AsyncConnection, items: Sequence[Work[Any]]) -> Sequence[Any]:
     return [await work(connection) for work in items]
 
@@ -60,7 +64,8 @@ async def _alone(connection: AsyncConnection, items: Sequence[Work[Any]]) -> Seq
 class Writer:
     """Make one with `Writer.running`. `changes` grows with each `run` that was committed."""
 
-    engine: AsyncEngine
+    direct: Runner
+    anywhere: Runner
     fence: Fence
     metrics: Metrics
     batch_max: int
@@ -71,10 +76,19 @@ class Writer:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, engine: AsyncEngine, fence: Fence, metrics: Metrics, batch_max: int, queue_max: int
+        cls,
+        direct: Runner,
+        anywhere: Runner,
+        fence: Fence,
+        metrics: Metrics,
+        batch_max: int,
+        queue_max: int,
     ) -> AsyncIterator[Writer]:
-        """A writer that works until the block ends, which first finishes what is queued."""
-        writer = cls(engine, fence, metrics, batch_max, asyncio.Queue(queue_max))
+        """A writer that works until the block ends, which first finishes what is queued.
+
+        `direct` runs the work of devices' requests, `anywhere` all other.
+        """
+        writer = cls(direct, anywhere, fence, metrics, batch_max, asyncio.Queue(queue_max))
         task = asyncio.create_task(writer._serve(), name="database-writer")
         try:
             yield writer
@@ -84,17 +98,18 @@ class Writer:
             await task
 
     async def run(self, work: Work[Result]) -> Result:
-        """Do `work(connection)` in a transaction; returns its result once that is durable.
+        """Do `work(connection)`, which may take long, in a transaction; returns its result once
+        that is durable.
 
         What the work raises rolls back all of it and is raised here. Raises Unavailable. For
         changes that device requests may depend on (releases, devices, commands).
         """
-        result: Result = await self._submit(_alone, work)
+        result: Result = await self._submit(_anywhere, work)
         self.changes += 1
         return result
 
     async def request(self, work: Work[Result]) -> Result:
-        """`run` for the work of a device's request, which no cache depends on."""
+        """`run` for the work of a device's request: small, and no cache depends on it."""
         result: Result = await self._submit(_alone, work)
         return result
 
@@ -124,19 +139,23 @@ class Writer:
                 stopping = job is None
                 if job is not None:
                     jobs.append(job)
-            if jobs:
-                await self._commit(jobs)
+            self.metrics.writer_queue.set(self.queue.qsize())
+            await self._commit(self.anywhere, [job for job in jobs if job.batch is _anywhere])
+            await self._commit(self.direct, [job for job in jobs if job.batch is not _anywhere])
 
-    async def _commit(self, jobs: list[_Job]) -> None:
-        self.metrics.writer_queue.set(self.queue.qsize())
+    async def _commit(self, runner: Runner, jobs: list[_Job]) -> None:
+        if not jobs:
+            return
         self.metrics.writer_batch.observe(len(jobs))
+
+        async def transaction(connection: AsyncConnection) -> int:
+            async with connection.begin():
+                marked_ms = await self.fence.write(connection)
+                await _perform(connection, jobs)
+            return marked_ms
+
         try:
-            async with self.engine.connect() as plain:
-                connection = await plain.execution_options(writes=True)
-                async with connection.begin():
-                    marked_ms = await self.fence.write(connection)
-                    await _perform(connection, jobs)
-            self.fence.written(marked_ms)
+            self.fence.written(await runner.run(transaction))
         except (SQLAlchemyError, OSError) as error:
             log.error("transaction_failed", error=type(error).__name__, jobs=len(jobs))
             for job in jobs:
@@ -149,7 +168,7 @@ class Writer:
 async def _perform(connection: AsyncConnection, jobs: list[_Job]) -> None:
     groups: dict[Batch[Any, Any], list[_Job]] = {}
     for job in jobs:
-        if job.batch is _alone:
+        if job.batch in (_alone, _anywhere):
             await _attempt(connection, [job])
         else:
             groups.setdefault(job.batch, []).append(job)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -29,10 +29,28 @@ def open_engine(url: str) -> AsyncEngine:
     elif parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+asyncpg")
     engine = create_async_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
-    if parsed.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    if is_sqlite(engine):
+        _listen(engine.sync_engine)
     return engine
+
+
+def is_sqlite(engine: AsyncEngine) -> bool:
+    """Whether the database is a file of ours."""
+    return engine.url.get_backend_name() == "sqlite"
+
+
+def open_inline_engine(engine: AsyncEngine) -> Engine:
+    """A synchronous engine for the same SQLite database; its connections may change threads."""
+    inline_engine = create_engine(
+        engine.url.set(drivername="sqlite"), connect_args={"check_same_thread": False}
+    )
+    _listen(inline_engine)
+    return inline_engine
+
+
+def _listen(engine: Engine) -> None:
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
 
 
 def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
@@ -45,7 +63,7 @@ def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":
+    if options.get("reads"):  # each statement stands for itself
         return
     # a reader that turns writer in a deferred transaction fails at once when another one writes
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")

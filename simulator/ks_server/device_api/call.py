@@ -11,6 +11,7 @@ from ks_agent.message import canonical
 
 from ..keys import ServerKey
 from ..repository.devices import Device
+from ..repository.releases import Release
 from .wire import Answer
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Call:
     now_ms: int
     device: Device | None
     headers: dict[bytes, bytes]
-    message_values: dict[str, Any] = field(default_factory=dict)
+    release: Release | None = None
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def d1(self) -> str:

@@ -63,6 +63,9 @@ class Operation:
         """Whether a refused request's nonce may be stored: not for somebody unknown."""
         return call.device is not None
 
+    async def prepare(self, call: Call) -> None:
+        """What has to be looked up outside the transaction; left in `call`."""
+
     async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
         """The work, in the transaction that has stored the nonce. Raises Refusal."""
         raise NotImplementedError
@@ -86,9 +89,10 @@ class Operation:
             if call.device is not None:
                 await connection.execute(_seen, seen_values(call, self.installed_version(call)))
             record = audit.row(call.op, call.message, call.text, call.now_ms, err1)
-            await connection.execute(audit.insert_row, record)
+            await audit.insert_rows.execute(connection, [record])
             return outcome
 
+        await self.prepare(call)
         outcome = await call.context.writer.request(unit)
         if isinstance(outcome, Refusal):
             raise outcome

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent import signing
 
 from .. import nonces
+from ..db.runner import Runner
 from ..db.schema import devices
 
 ACTIVE: Final = "active"
@@ -38,8 +38,7 @@ _columns: Final = (
 _find: Final = select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A registered device. Keys are base64 of the raw key."""
 
     d1: str
@@ -60,8 +59,7 @@ class Device:
         return bytes(signing.unb64(self.public_key, 32))
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What is known of a request's D1 and NONCE at the time of asking."""
 
     device: Device | None
@@ -74,8 +72,8 @@ _Question = tuple[tuple[str, str], "asyncio.Future[Found]"]
 class DeviceReader:
     """Answers many `find` calls with two statements. Works inside `running()`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
         self._queue: asyncio.Queue[_Question | None] = asyncio.Queue()
 
     async def find(self, d1: str, nonce: str) -> Found:
@@ -109,10 +107,9 @@ class DeviceReader:
                 await self._answer(questions)
 
     async def _answer(self, questions: list[_Question]) -> None:
+        pairs = [pair for pair, _ in questions]
         try:
-            async with self._engine.connect() as plain:
-                connection = await plain.execution_options(reads=True)
-                found = await find_all(connection, [pair for pair, _ in questions])
+            found = await self._runner.run(lambda connection: find_all(connection, pairs))
         except (SQLAlchemyError, OSError) as error:
             for _, answer in questions:
                 if not answer.done():
@@ -128,7 +125,7 @@ async def find_all(
 ) -> Sequence[Found]:
     """For each (D1, NONCE), in order."""
     rows: Any = await connection.execute(_find, {"ids": list({d1 for d1, _ in pairs})})
-    known = {row.d1: Device(*row) for row in rows}
+    known = {row.d1: Device._make(row) for row in rows}
     uses = [nonces.use_of(d1, nonce) for d1, nonce in pairs]
     used = await nonces.used(connection, uses)
     return [Found(known.get(d1), use in used) for (d1, _), use in zip(pairs, uses, strict=True)]

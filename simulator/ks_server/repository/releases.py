@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,11 +59,15 @@ class Catalogue:
         self._seen_changes = -1
         self._read_s = 0.0
         self._releases: list[tuple[Any, Release]] = []
+        self._reading = asyncio.Lock()
 
     async def newest(self, d2: str, fw2: str | None, now_ms: int) -> Release | None:
         """The release of the highest version above `fw2` that is for devices of type `d2`;
         None also when `fw2` is unknown or no semver version."""
-        await self._refresh()
+        if self._is_stale():
+            async with self._reading:
+                if self._is_stale():
+                    await self._read()
         if fw2 is None or not self._releases:
             return None
         try:
@@ -76,12 +81,13 @@ class Catalogue:
                 return release
         return None
 
-    async def _refresh(self) -> None:
-        if (
-            self._seen_changes == self._writer.changes
-            and time.monotonic() - self._read_s < _MAX_AGE_S
-        ):
-            return
+    def _is_stale(self) -> bool:
+        return (
+            self._seen_changes != self._writer.changes
+            or time.monotonic() - self._read_s > _MAX_AGE_S
+        )
+
+    async def _read(self) -> None:
         changes = self._writer.changes
         async with self._engine.connect() as connection:
             rows = (await connection.execute(_published)).all()

@@ -24,10 +24,15 @@ class FirmwareCheck(Operation):
     def installed_version(self, call: Call) -> str | None:
         return call.get("FW2")
 
+    async def prepare(self, call: Call) -> None:
+        call.release = await call.context.catalogue.newest(
+            call.known.d2, call.get("FW2"), call.now_ms
+        )
+
     async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
         context = call.context
         device = call.known
-        release = await context.catalogue.newest(device.d2, call.get("FW2"), call.now_ms)
+        release = call.release
         if release is None:
             rto_s = context.settings.firmware_check_rto_s
             return Outcome({"S1": "no_update", "RTO": str(rto_s)})

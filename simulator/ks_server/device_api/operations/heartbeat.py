@@ -11,16 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ks_agent import tokens
 
 from ... import audit, nonces
+from ...db.bulk import Bulk
 from ...db.schema import devices, heartbeats, storable
 from ...repository import commands
 from ..call import Call, Outcome
 from ..operation import Operation, seen_values
 
 _TOKENS: Final = tuple(f"HB{number}" for number in range(1, 8))
+_COLUMNS: Final = tuple((token, token.lower()) for token in (*_TOKENS, "FW2"))
 _PREFIX: Final = "its_"
 
-_insert: Final = insert(heartbeats)
-_update: Final = (
+_insert: Final = Bulk(
+    insert(heartbeats).inline(),
+    ("d1", "received_ms", "fw2", *(token.lower() for token in _TOKENS)),
+)
+_update: Final = Bulk(
     update(devices)
     .where(devices.c.d1 == bindparam("id"))
     .values(
@@ -39,36 +44,37 @@ class Heartbeat(Operation):
     op = "heartbeat"
 
     async def store(self, call: Call) -> Outcome:
-        call.message_values = _values(call)
+        call.values = _values(call)
         command_ids = await call.context.writer.batched(_store_all, call)
         return Outcome(
             await _answer(call, command_ids),
-            [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.message_values})],
+            [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.values})],
         )
 
 
 def _values(call: Call) -> dict[str, Any]:
-    values = {token.lower(): call.get(token) for token in (*_TOKENS, "FW2")}
-    return {name: storable(text) if text else text for name, text in values.items()}
+    message = call.message
+    return {
+        column: storable(message[token]) if token in message else None for token, column in _COLUMNS
+    }
 
 
 async def _store_all(connection: AsyncConnection, calls: Sequence[Call]) -> Sequence[Sequence[str]]:
     """Store the heartbeats; for each the ids of the commands that a poll would deliver."""
     await nonces.store(connection, [nonces.row(call.d1, call.nonce, call.ts_ms) for call in calls])
-    await connection.execute(
-        _update,
+    await _update.execute(
+        connection,
         [
-            seen_values(call, None)
-            | {_PREFIX + name: text for name, text in call.message_values.items()}
+            seen_values(call, None) | {_PREFIX + name: text for name, text in call.values.items()}
             for call in calls
         ],
     )
-    await connection.execute(
-        _insert,
-        [{"d1": call.d1, "received_ms": call.now_ms, **call.message_values} for call in calls],
+    await _insert.execute(
+        connection,
+        [{"d1": call.d1, "received_ms": call.now_ms, **call.values} for call in calls],
     )
-    await connection.execute(
-        audit.insert_row,
+    await audit.insert_rows.execute(
+        connection,
         [audit.row(call.op, call.message, call.text, call.now_ms) for call in calls],
     )
     now_ms = max(call.now_ms for call in calls)
