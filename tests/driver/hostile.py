@@ -74,8 +74,8 @@ class HostileServer:
         try:
             while await self.answer(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the client went away, as it should
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client went away, as it should, or the test is over
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
