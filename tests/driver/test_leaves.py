@@ -10,9 +10,9 @@ CORE = Path(ks_agent.__file__).parent
 
 
 def imports_of(name: str) -> set[str]:
-    """The core's modules that a core module imports."""
+    """The core's modules that a core module imports when it is loaded."""
     found = set()
-    for node in ast.walk(ast.parse((CORE / f"{name}.py").read_text())):
+    for node in ast.parse((CORE / f"{name}.py").read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.level:
             found |= {node.module} if node.module else {alias.name for alias in node.names}
     return {str(module) for module in found}
