@@ -5,10 +5,9 @@
 It ends when the terminal is dormant: wiped, without a key, waiting to be provisioned.
 """
 
-from . import effectors, life
+from . import life
 from .backoff import SPREAD_MS, Backoff, Link
 from .clock import Clock
-from .commands import ERROR, OK, Commands
 from .config import Config
 from .effects import Restart, Sleep
 from .errors import PeerError, Refused, Unbound
@@ -16,14 +15,26 @@ from .exchange import Exchange, wait_s
 from .identity import Identity, read_factory
 from .log import Log, upload
 from .outbox import Outbox
-from .performed import Performed
-from .ports import random_below
-from .rotation import Rotation
-from .slots import Slots
-from .store import STATE, Store
+from .ports import KEY_NEXT, random_below
+from .store import STATE, WIPE_PATH, Store
 from .trust import Trust
-from .update import FIRST_RETRY_MS, LONGEST_RETRY_MS, Updater
+from .update_state import Progress
 
+# Loaded when there is something for them to do and let go afterwards: a quarter of the code that
+# a heartbeat never needs.
+SELDOM = (
+    "effectors",
+    "commands",
+    "performed",
+    "rotation",
+    "update",
+    "unpack",
+    "slots",
+    "bundle",
+)
+
+FIRST_RETRY_MS = 60000
+LONGEST_RETRY_MS = 3600000
 RTO_MIN_S = 10
 RTO_MAX_S = 3600
 DEFAULT_RTO_S = 60
@@ -49,33 +60,9 @@ class Agent:
         self.trust = Trust(ports.fs, self.store, ports.crypto)
         self.config = Config(self.store, self.clock)
         self.outbox = Outbox(self.store, self.log)
-        self.performed = Performed(self.store, self.clock)
+        self.progress = Progress(self.clock, Backoff(ports.rng, FIRST_RETRY_MS, LONGEST_RETRY_MS))
         self.exchange = Exchange(
             ports, self.identity, self.trust, self.config, self.clock, self.link
-        )
-        self.rotation = Rotation(ports, self.identity, self.exchange)
-        self.updater = Updater(
-            ports,
-            self.store,
-            self.identity,
-            self.trust,
-            self.clock,
-            self.log,
-            self.outbox,
-            Slots(ports, self.store),
-            Backoff(ports.rng, FIRST_RETRY_MS, LONGEST_RETRY_MS),
-        )
-        doing = effectors.Effectors(self)
-        self.commands = Commands(
-            ports,
-            self.identity,
-            self.trust,
-            self.clock,
-            self.log,
-            self.performed,
-            self.outbox,
-            doing.handlers(),
-            doing.visible,
         )
         self._backoff = Backoff(ports.rng)
         self._rto_s = DEFAULT_RTO_S
@@ -93,14 +80,26 @@ class Agent:
             wait_ms = yield from self._cycle()
             if self.identity.state == life.DORMANT:
                 return
-            if self.updater.overdue():
+            if self.progress.overdue():
                 yield Restart("trial without a signed round trip")
             if self.config.overdue():
-                self._give_up_config()
+                self.log.error("the new configuration reached no server")
+                self._effectors().finish_config_trial(False)
                 wait_ms = 0
-            elif self.config.on_trial or self.updater.slots.on_trial:
+            elif self.config.on_trial or self.progress.on_trial():
                 wait_ms = min(wait_ms, TRIAL_WAIT_MAX_MS)
+            self.ports.board.unload(SELDOM)
             yield Sleep(wait_ms)
+
+    def _effectors(self):
+        from .effectors import Effectors
+
+        return Effectors(self)
+
+    def _updater(self):
+        from .update import Updater
+
+        return Updater(self)
 
     def _boot(self):
         if self.identity.state == life.BLANK:
@@ -108,8 +107,6 @@ class Agent:
             self.ports.board.show("key_made", {})
         if not self.identity.adopted:
             self._adopt()
-        if self.performed.lost:
-            self.log.error("the record of performed commands was damaged")
         if self.trust.restored:
             self.log.error("the trust store was damaged: back to the factory's keys")
         self._rto_s = int((self.store.read_or_none(RTO_PATH) or {}).get("RTO", DEFAULT_RTO_S))
@@ -117,11 +114,11 @@ class Agent:
         if crash is not None:
             self.log.add("FATAL", "crashed: %s %s" % (crash.get("CLASS"), crash.get("TEXT")))
             self.store.remove(CRASH_PATH)
-        self.commands.settle()
+        self._effectors().settle()
         self.config.end_trial()
-        self.updater.settle()
-        if self.store.exists(effectors.WIPE_PATH):
-            effectors.finish_erasing(self)
+        self.ports.board.unload(SELDOM)
+        self._updater().settle()
+        self.ports.board.unload(SELDOM)
 
     def _adopt(self):
         factory = read_factory(self.ports.fs)
@@ -154,12 +151,14 @@ class Agent:
             return self._backoff.failed()
 
     def _converse(self):
-        if self.rotation.in_doubt:
-            yield from self._resolve_rotation()
+        rotating = self.ports.vault.get(KEY_NEXT) is not None
+        if rotating:
+            yield from self._effectors().settle_rotation()
         if self.identity.state == life.UNREGISTERED or self._unknown:
             yield from self._register()
         if self.identity.state == life.REVOKED:
-            yield from self._obey()
+            yield from self._effectors().commands.poll(self.exchange)
+            yield from self.outbox.flush(self.exchange)
             if self.identity.state == life.WIPING:
                 return
         answer = yield from self._heartbeat()
@@ -171,16 +170,17 @@ class Agent:
 
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
-            yield from self.commands.poll(self.exchange)
+            yield from self._effectors().commands.poll(self.exchange)
         if self.identity.state == life.WIPING:
             return
         yield from self.outbox.flush(self.exchange)
-        if self.rotation.pending and not self.performed.started():
-            self.rotation.forget()
+        if self.ports.vault.get(KEY_NEXT) is not None:
+            self._effectors().end_rotation()
         yield from self._upload_logs()
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
-        if offered is not None and self.updater.wanted(offered):
-            yield from self.updater.update(self.exchange)
+        if offered is not None and self.progress.wanted(offered):
+            self.ports.board.unload(SELDOM)
+            yield from self._updater().update(self.exchange)
 
     def _register(self):
         tokens = {"D3": self.identity.public_text()}
@@ -200,11 +200,11 @@ class Agent:
         if self.identity.state == life.REVOKED:
             self.identity.step("reinstated")
         self._take_rto(answer)
-        self.updater.prove()
+        if self.progress.on_trial():
+            self._updater().prove()
         if self.config.on_trial:
             self.config.proven()
-            self.commands.finish(self.config.cmd1, OK, "applied")
-            self.config.end_trial()
+            self._effectors().finish_config_trial(True)
         self.ports.board.show("heartbeat", {"TS": answer["TS"]})
         return answer
 
@@ -216,7 +216,7 @@ class Agent:
             "HB2": str(self.clock.ticks_ms() // 1000),
             "HB3": "%d.%02d" % (used // 100, used % 100),
             "HB6": self.link.status(),
-            "FW2": self.updater.version,
+            "FW2": self.progress.version,
         }
         temperature = self.ports.board.temperature_c()
         if temperature is not None:
@@ -225,31 +225,16 @@ class Agent:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
 
-    def _obey(self):
-        """All that a revoked terminal may still do: be told to wipe itself."""
-        yield from self.commands.poll(self.exchange)
-        yield from self.outbox.flush(self.exchange)
-
-    def _resolve_rotation(self):
-        row = None
-        for started in self.performed.started():
-            if started["CMD2"] == "ROTATE_DEVICE_KEY":
-                row = started
-        committed = yield from self.rotation.resolve(self.heartbeat_tokens())
-        if row is not None:
-            status, text = (OK, "") if committed else (ERROR, "the old key goes on")
-            self.commands.finish(row["CMD1"], status, text)
-
     def _finish_wiping(self):
         """The key stays until the acknowledgement is answered, at most 7 days."""
-        if not effectors.key_has_expired(self):
+        if not self._effectors().key_has_expired():
             yield from self.outbox.flush(self.exchange)
         self._end()
 
     def _end(self):
         self.outbox.clear()
         self.identity.erase_key()
-        self.store.remove(effectors.WIPE_PATH)
+        self.store.remove(WIPE_PATH)
         self.ports.board.show("dormant", {})
 
     def _upload_logs(self):
@@ -265,12 +250,6 @@ class Agent:
         if rto_s is not None and rto_s != self._rto_s:
             self.store.write(RTO_PATH, {"RTO": str(rto_s)})
             self._rto_s = rto_s
-
-    def _give_up_config(self):
-        cmd1 = self.config.cmd1
-        self.commands.finish(cmd1, ERROR, "the old configuration is back")
-        self.config.end_trial()
-        self.log.error("the new configuration reached no server")
 
     def _after_refusal(self, refused):
         self._note_refusal(refused)

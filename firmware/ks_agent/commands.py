@@ -7,6 +7,7 @@ the effect begins.
 
 from . import lines, signing, timetext, tokens
 from .errors import BadSignature, CommandRefused, KsError, Malformed, MissingToken, PeerError
+from .performed import Performed
 from .trust import SERVER
 
 DAY_MS = 86400000
@@ -22,19 +23,21 @@ class Commands:
     """`handlers`: command name -> generator function(command, payload) -> (ACK1, ACK2) or LATER.
 
     `visible(name, command)` tells after a power cut whether the effect of an interrupted command
-    can be read back.
+    can be read back. Built when there is something to do, and let go.
     """
 
-    def __init__(self, ports, identity, trust, clock, log, performed, outbox, handlers, visible):
-        self._ports = ports
-        self._identity = identity
-        self._trust = trust
-        self._clock = clock
-        self._log = log
-        self._performed = performed
-        self._outbox = outbox
+    def __init__(self, agent, handlers, visible):
+        self._ports = agent.ports
+        self._identity = agent.identity
+        self._trust = agent.trust
+        self._clock = agent.clock
+        self._log = agent.log
+        self._outbox = agent.outbox
+        self._performed = Performed(agent.store, agent.clock)
         self._handlers = handlers
         self._visible = visible
+        if self._performed.lost:
+            self._log.error("the record of performed commands was damaged")
 
     def settle(self):
         """At boot: what was begun and not finished is acknowledged now, as what it is."""
@@ -50,6 +53,13 @@ class Commands:
                 self.finish(row["CMD1"], OK, "found done after a restart")
             else:
                 self.finish(row["CMD1"], ERROR, "interrupted")
+
+    def started(self, name):
+        """The id of the command of that name that is begun and not finished; None without one."""
+        for row in self._performed.started():
+            if row["CMD2"] == name:
+                return row["CMD1"]
+        return None
 
     def poll(self, exchange):
         """Ask for the waiting commands and perform them, in the server's order."""
@@ -92,7 +102,8 @@ class Commands:
         """The effect has happened, or never will."""
         text = text[:80]
         self._acknowledge(cmd1, status, text, took_ms)
-        self._performed.finish(cmd1, status, text)
+        if self._performed.find(cmd1) is not None:
+            self._performed.finish(cmd1, status, text)
 
     def _acknowledge(self, cmd1, status, text, took_ms=None):
         tokens = {"CMD1": cmd1, "ACK1": status, "ACK2": text}

@@ -1,15 +1,15 @@
 """What each command does, one generator a command: (command, payload) -> (ACK1, ACK2) or LATER."""
 
 from . import lines, signing, timetext
-from .commands import LATER, OK
+from .commands import ERROR, LATER, OK, Commands
 from .config import CONNECTION
 from .effects import Restart
 from .errors import CommandRefused, Malformed
 from .log import LEVELS, upload
-from .store import STATE
+from .rotation import Rotation
+from .store import STATE, WIPE_PATH
 from .trust import RELEASE
 
-WIPE_PATH = STATE + "wipe.toon"
 KEY_KEPT_MS = 7 * 86400000
 # What WIPE and REVOKE leave: the id, the performed ids, and what they need to be acknowledged.
 # The key and the security counter are in the vault; the boot record says which slot is good.
@@ -21,6 +21,8 @@ class Effectors:
 
     def __init__(self, agent):
         self._agent = agent
+        self._rotation = Rotation(agent.ports, agent.identity, agent.exchange)
+        self.commands = Commands(agent, self.handlers(), self.visible)
 
     def handlers(self):
         return {
@@ -47,11 +49,11 @@ class Effectors:
         if name in ("WIPE", "REVOKE"):
             return LATER if agent.store.exists(WIPE_PATH) else False
         if name == "ROTATE_DEVICE_KEY":
-            if agent.rotation.in_doubt:
+            if self._rotation.in_doubt:
                 return LATER
-            return agent.rotation.committed
+            return self._rotation.committed
         if name in ("HALT_UPDATES", "RESUME_UPDATES"):
-            return agent.updater.halted == (name == "HALT_UPDATES")
+            return _updater(agent).halted == (name == "HALT_UPDATES")
         if name in ("TRUST_KEY", "DISTRUST_KEY"):
             payload = lines.decode(row["CMD3"].encode(), 4096)
             trusted = agent.trust.has(payload["ROLE"], payload["KEY"])
@@ -87,12 +89,12 @@ class Effectors:
         yield
 
     def halt_updates(self, command, payload):
-        self._agent.updater.halt(True)
+        _updater(self._agent).halt(True)
         return OK, ""
         yield
 
     def resume_updates(self, command, payload):
-        self._agent.updater.halt(False)
+        _updater(self._agent).halt(False)
         return OK, ""
         yield
 
@@ -119,7 +121,7 @@ class Effectors:
 
     def rotate_device_key(self, command, payload):
         try:
-            yield from self._agent.rotation.rotate()
+            yield from self._rotation.rotate()
         except OSError:
             return LATER
         return OK, ""
@@ -131,28 +133,61 @@ class Effectors:
             if agent.config.get(name):
                 record[name] = agent.config.get(name)
         agent.store.write(WIPE_PATH, record)
-        finish_erasing(agent)
+        self.finish_erasing()
         return LATER
         yield
 
+    def settle(self):
+        """At boot: finish what the last boot began."""
+        self.commands.settle()
+        if self._agent.store.exists(WIPE_PATH):
+            self.finish_erasing()
 
-def finish_erasing(agent):
-    """Erase, or go on erasing after a power cut, then owe the acknowledgement."""
-    record = agent.store.read(WIPE_PATH)
-    for name in agent.store.names(STATE[:-1]):
-        if name not in SPARED:
-            agent.store.remove(STATE + name)
-    agent.outbox.clear()
-    agent.trust.forget()
-    agent.updater.forget()
-    agent.config.forget({key: record[key] for key in CONNECTION if key in record})
-    agent.identity.forget()
-    performed = agent.performed.find(record["CMD1"])
-    if performed is not None:
-        agent.commands.finish(record["CMD1"], OK, "erased")
-    agent.ports.board.show("wiped", {})
+    def finish_config_trial(self, applied):
+        """The trial of APPLY_CONFIG is over."""
+        cmd1 = self._agent.config.cmd1
+        if applied:
+            self.commands.finish(cmd1, OK, "applied")
+        else:
+            self.commands.finish(cmd1, ERROR, "the old configuration is back")
+        self._agent.config.end_trial()
+
+    def settle_rotation(self):
+        """Before anything else is asked while it is unclear which key the server knows."""
+        if not self._rotation.in_doubt:
+            return
+        committed = yield from self._rotation.resolve(self._agent.heartbeat_tokens())
+        cmd1 = self.commands.started("ROTATE_DEVICE_KEY")
+        if cmd1 is not None:
+            status, text = (OK, "") if committed else (ERROR, "the old key goes on")
+            self.commands.finish(cmd1, status, text)
+
+    def end_rotation(self):
+        if self.commands.started("ROTATE_DEVICE_KEY") is None:
+            self._rotation.forget()
+
+    def key_has_expired(self):
+        """Seven days after a WIPE nobody's answer is waited for any more."""
+        since_ms = timetext.parse_ms(self._agent.store.read(WIPE_PATH)["SINCE"])
+        return self._agent.clock.now_ms() - since_ms >= KEY_KEPT_MS
+
+    def finish_erasing(self):
+        """Erase, or go on erasing after a power cut, then owe the acknowledgement."""
+        agent = self._agent
+        record = agent.store.read(WIPE_PATH)
+        for name in agent.store.names(STATE[:-1]):
+            if name not in SPARED:
+                agent.store.remove(STATE + name)
+        agent.outbox.clear()
+        agent.trust.forget()
+        agent.config.forget({key: record[key] for key in CONNECTION if key in record})
+        agent.identity.forget()
+        self.commands.finish(record["CMD1"], OK, "erased")
+        agent.ports.board.show("wiped", {})
 
 
-def key_has_expired(agent):
-    since_ms = timetext.parse_ms(agent.store.read(WIPE_PATH)["SINCE"])
-    return agent.clock.now_ms() - since_ms >= KEY_KEPT_MS
+def _updater(agent):
+    # Commands seldom need it, and updates never need commands: they share no memory in time.
+    from .update import Updater
+
+    return Updater(agent)

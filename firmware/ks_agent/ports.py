@@ -9,7 +9,8 @@ vault      get(name) -> bytes or None, set(name, value) atomic and durable, eras
 partition  running: the slot, "a" or "b", that stage 0 started
 crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
 board      temperature_c() -> decimal text or None, memory_used_bytes(),
-           show(event, detail): indicator and observers
+           show(event, detail): indicator and observers;
+           unload(names): let go of the code of these modules of ks_agent, or do nothing
 """
 
 KEY = "key"

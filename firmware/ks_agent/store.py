@@ -11,6 +11,7 @@ from .errors import Corrupt, LocalError, Malformed
 from .message import check
 
 STATE = "data/state/"
+WIPE_PATH = STATE + "wipe.toon"
 MAX_RECORD_BYTES = 16384
 
 _TRAILER = b"# crc32:"

@@ -4,11 +4,11 @@ A release is installed only if FW_SIG by a server key and the manifest's signatu
 verify, and version, type, counter, expiry, size and hash all belong together.
 """
 
-from . import bundle, signing, tokens, update_state
+from . import bundle, signing, tokens
 from .effects import Download, Fetch, Restart
 from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import COUNTER
-from .states import Machine
+from .slots import Slots
 from .store import STATE
 from .timetext import parse_ms
 from .trust import RELEASE, SERVER
@@ -17,34 +17,23 @@ from .unpack import Unpacker
 PATH = STATE + "update.toon"
 MAX_BUNDLE_BYTES = 1024 * 1024
 DOWNLOAD_TIMEOUT_MS = 600000
-TRIAL_MS = 15 * 60000
-FIRST_RETRY_MS = 60000
-LONGEST_RETRY_MS = 3600000
 MAX_BANNED = 8
 
 
 class Updater:
-    def __init__(self, ports, store, identity, trust, clock, log, outbox, slots, backoff):
-        self._ports = ports
-        self._store = store
-        self._identity = identity
-        self._trust = trust
-        self._clock = clock
-        self._log = log
-        self._outbox = outbox
-        self.slots = slots
-        self._backoff = backoff
-        self._record = store.read_or_none(PATH) or {}
-        self._not_before_ms = 0
-        self._offered = None
-        self._machine = Machine(update_state.TRANSITIONS, update_state.IDLE)
-        running = slots.manifest(slots.running)
-        self.version = running["FW2"] if running else "0.0.0"
-        self._reported = None
+    """Built for one step of an update and let go; `agent.progress` stays."""
 
-    @property
-    def state(self):
-        return self._machine.state
+    def __init__(self, agent):
+        self._ports = agent.ports
+        self._store = agent.store
+        self._identity = agent.identity
+        self._trust = agent.trust
+        self._clock = agent.clock
+        self._log = agent.log
+        self._outbox = agent.outbox
+        self._progress = agent.progress
+        self.slots = Slots(agent.ports, agent.store)
+        self._record = agent.store.read_or_none(PATH) or {}
 
     @property
     def halted(self):
@@ -55,9 +44,12 @@ class Updater:
 
     def settle(self):
         """At boot: what stage 0 decided about the last update is told to the server."""
+        running = self.slots.manifest(self.slots.running)
+        if running is not None:
+            self._progress.version = running["FW2"]
         if self.slots.on_trial:
-            self._machine.state = update_state.TRIAL
-            self._ports.board.show("update_trial", {"FW2": self.version})
+            self._progress.begin_trial()
+            self._ports.board.show("update_trial", {"FW2": self._progress.version})
             return
         tried = self._record.get("MANIFEST")
         if "ROLLED_BACK" in self.slots.record:
@@ -76,43 +68,31 @@ class Updater:
 
     def prove(self):
         """After a signed heartbeat: the release on trial is the one from now on."""
-        if not self.slots.on_trial:
-            return
         manifest = self.slots.manifest(self.slots.running)
         counter = int(manifest["COUNTER"])
         if counter > self._counter():
             self._ports.vault.set(COUNTER, str(counter).encode())
         self.slots.confirm()
-        self._machine.step("proven")
-        self._ports.board.show("update_confirmed", {"FW2": self.version})
+        self._progress.step("proven")
+        self._ports.board.show("update_confirmed", {"FW2": self._progress.version})
         self._report("OK", "confirmed")
-
-    def overdue(self):
-        return self.slots.on_trial and self._clock.ticks_ms() >= TRIAL_MS
-
-    def wanted(self, version):
-        """Whether an update to the version that a heartbeat's answer named should be tried now."""
-        if version != self._offered:
-            self._offered = version
-            self._not_before_ms = 0
-            self._backoff.succeeded()
-        ready = self.state == update_state.IDLE and not self.halted
-        return ready and self._clock.ticks_ms() >= self._not_before_ms
 
     def update(self, exchange):
         """One whole attempt. Ends in Restart, or with the running release untouched."""
-        self._not_before_ms = self._clock.ticks_ms() + self._backoff.failed()
-        offer = yield from exchange.call("firmware/check", {"FW2": self.version})
+        if self.halted:
+            return
+        self._progress.attempt()
+        offer = yield from exchange.call("firmware/check", {"FW2": self._progress.version})
         if offer["S1"] != "update_available" or self._is_banned(offer.get("FW4")):
             return
-        self._machine.step("offered")
+        self._progress.step("offered")
         try:
             yield from self._install(offer)
         except (BadSignature, Malformed, UpdateRefused) as refused:
-            self._machine.step("refused")
+            self._progress.step("refused")
             self._refused(offer, refused)
         except OSError:
-            self._machine.step("link_lost")
+            self._progress.step("link_lost")
             self._log.warn("update: the link failed")
             raise
 
@@ -123,7 +103,7 @@ class Updater:
         length, signature = bundle.parse_head(head)
         data = yield from self._range(offer, bundle.HEAD_BYTES, length)
         manifest = self._check_manifest(offer, data, signature)
-        self._machine.step("manifest_trusted")
+        self._progress.step("manifest_trusted")
         self.slots.clear(self.slots.inactive)
         unpacker = Unpacker(self.slots, self._ports.crypto, head, data, signature, manifest)
         size = int(offer["FW5"])
@@ -137,7 +117,7 @@ class Updater:
         unpacker.finish(offer["FW4"])
         self._remember(offer, data)
         self.slots.stage(data)
-        self._machine.step("verified")
+        self._progress.step("verified")
         self._ports.board.show("update_staged", {"FW1": offer["FW1"], "FW2": offer["FW2"]})
         yield Restart("update")
 
@@ -151,7 +131,7 @@ class Updater:
             signing.verify_release(self._ports.crypto, public, offer)
 
         self._trust.verify_any(SERVER, verify)
-        if bundle.version(offer["FW2"]) <= bundle.version(self.version):
+        if bundle.version(offer["FW2"]) <= bundle.version(self._progress.version):
             raise UpdateRefused("DOWNGRADE", "not newer than what runs")
         if not bundle.HEAD_BYTES < int(offer["FW5"]) <= MAX_BUNDLE_BYTES:
             raise UpdateRefused("TOO_LARGE", "no room for a bundle of this size")
@@ -197,8 +177,8 @@ class Updater:
         detail = {"FW1": offer.get("FW1", ""), "code": refused.code, "reason": str(refused)}
         self._ports.board.show("update_refused", detail)
         report = (offer.get("FW4"), refused.code)
-        if report != self._reported and "FW1" in offer and "FW2" in offer:
-            self._reported = report
+        if report != self._progress.reported and "FW1" in offer and "FW2" in offer:
+            self._progress.reported = report
             self._acknowledge(offer, "ERROR", text)
 
     def _remember(self, offer, manifest_bytes):

@@ -1,4 +1,6 @@
-"""An update's progress as a table (docs/architecture.md draws it from here)."""
+"""An update's progress as a table (docs/architecture.md draws it from here), and in memory."""
+
+from .states import Machine
 
 IDLE = "IDLE"
 OFFERED = "OFFERED"
@@ -19,3 +21,45 @@ TRANSITIONS = {
     (TRIAL, "proven"): IDLE,
     (TRIAL, "given_up"): IDLE,
 }
+
+TRIAL_MS = 15 * 60000
+
+
+class Progress:
+    """What the terminal remembers of updates from one heartbeat to the next, until it restarts."""
+
+    def __init__(self, clock, backoff):
+        self._clock = clock
+        self._backoff = backoff
+        self._machine = Machine(TRANSITIONS, IDLE)
+        self._offered = None
+        self._not_before_ms = 0
+        self.version = "0.0.0"
+        self.reported = None
+
+    @property
+    def state(self):
+        return self._machine.state
+
+    def step(self, event):
+        self._machine.step(event)
+
+    def on_trial(self):
+        return self.state == TRIAL
+
+    def begin_trial(self):
+        self._machine.state = TRIAL
+
+    def overdue(self):
+        return self.on_trial() and self._clock.ticks_ms() >= TRIAL_MS
+
+    def wanted(self, version):
+        """Whether an update to the version that a heartbeat's answer named should be tried now."""
+        if version != self._offered:
+            self._offered = version
+            self._not_before_ms = 0
+            self._backoff.succeeded()
+        return self.state == IDLE and self._clock.ticks_ms() >= self._not_before_ms
+
+    def attempt(self):
+        self._not_before_ms = self._clock.ticks_ms() + self._backoff.failed()

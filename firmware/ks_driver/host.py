@@ -9,6 +9,7 @@ from ks_agent.ports import Ports
 
 from .build import built_ms
 from .files import HostFs, HostVault
+from .leaves import unload
 
 MICROPYTHON = sys.implementation.name == "micropython"
 
@@ -73,6 +74,10 @@ class HostBoard:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def unload(self, names):
+        if MICROPYTHON:
+            unload(names)
 
     def show(self, event, detail):
         words = ["EVENT", escape(event)]

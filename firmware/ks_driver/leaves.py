@@ -1,9 +1,11 @@
-"""Loads the core from its leaves up: on a chip a chain of imports needs the stack of all its links.
+"""The core's code in a small heap: loaded leaves first, and let go where it is seldom needed.
 
-To be called after the crypto is loaded and before `ks_agent.agent` is.
+A chain of imports needs the stack, and the memory, of all its links at once.
+`load` is to be called after the crypto is loaded and before `ks_agent.agent` is.
 """
 
 import gc
+import sys
 
 LEAVES = (
     "errors",
@@ -16,9 +18,7 @@ LEAVES = (
     "tokens",
     "signing",
     "store",
-    "bundle",
     "exchange",
-    "update",
 )
 
 
@@ -26,3 +26,12 @@ def load():
     for name in LEAVES:
         __import__("ks_agent." + name)
         gc.collect()
+
+
+def unload(names):
+    """Let go of modules of ks_agent: whoever needs one again imports it again."""
+    package = sys.modules["ks_agent"]
+    for name in names:
+        if sys.modules.pop("ks_agent." + name, None) is not None and hasattr(package, name):
+            delattr(package, name)
+    gc.collect()

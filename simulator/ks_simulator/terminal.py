@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ks_agent.ports import Ports
@@ -61,6 +61,9 @@ class Board:
 
     def memory_used_bytes(self) -> int:
         return MEMORY_USED_BYTES
+
+    def unload(self, names: Sequence[str]) -> None:
+        """Code is shared by all terminals here: nothing to let go."""
 
     def show(self, event: str, detail: Mapping[str, Any]) -> None:
         self._observer(event, {key: str(value) for key, value in detail.items()})

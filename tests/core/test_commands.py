@@ -5,6 +5,7 @@
 from fakes import ADMIN_SEEDS, CRYPTO, RELEASE_SEED, acknowledgement, public_text, ready
 
 from ks_agent import lines, signing
+from ks_agent.update import Updater
 
 
 def payload(**fields):
@@ -163,7 +164,7 @@ def test_updates_can_be_halted_and_resumed():
         row = terminal.server.command(name, number=halted)
         assert acknowledgement(terminal, row) == "OK "
         terminal.boot()
-        assert terminal.agent.updater.halted == halted
+        assert Updater(terminal.agent).halted == halted
 
 
 def test_the_server_alone_changes_neither_release_nor_admin_keys():

@@ -5,7 +5,9 @@
 from fakes import CRYPTO, RELEASE_SEED, SERVER_SEED, Terminal
 
 from ks_agent import bundle, signing, timetext, toon
+from ks_agent.slots import Slots
 from ks_agent.store import as_text
+from ks_agent.update import Updater
 
 URL = "http://server/api/devices/firmware/download/token"
 FILES = {"main.py": b"print('new')\n" * 100, "ks_agent/empty.py": b"", "ks_agent/a.py": b"A" * 1234}
@@ -65,7 +67,7 @@ def reported(terminal):
 
 
 def boot_record(terminal):
-    return terminal.agent.updater.slots.record
+    return Slots(terminal.agent.ports, terminal.agent.store).record
 
 
 def test_an_update_is_staged_tried_confirmed_by_a_signed_heartbeat_and_reported():
@@ -79,8 +81,8 @@ def test_an_update_is_staged_tried_confirmed_by_a_signed_heartbeat_and_reported(
     terminal.server.answers["heartbeat"] = {"S1": "ok"}
     terminal.slot = "b"
     terminal.boot()
-    assert terminal.agent.updater.state == "IDLE" and terminal.agent.updater.version == "1.1.0"
     terminal.run(lambda: reported(terminal) == ["OK confirmed"])
+    assert terminal.agent.progress.state == "IDLE" and terminal.agent.progress.version == "1.1.0"
     assert sorted(boot_record(terminal)) == ["MANIFEST", "SLOT"]
     assert terminal.vault.get("counter") == b"1"
 
@@ -190,14 +192,14 @@ def test_a_link_lost_in_the_download_leaves_the_running_release_and_is_tried_aga
 
     terminal.server.handle = breaks_off
     terminal.run(lambda: "offline" in terminal.board.events())
-    assert boot_record(terminal) == {} and terminal.agent.updater.state == "IDLE"
+    assert boot_record(terminal) == {} and terminal.agent.progress.state == "IDLE"
     terminal.server.handle = handle
     terminal.run(lambda: terminal.restarts == ["update"])
 
 
 def test_halted_updates_are_not_even_asked_for():
     terminal = ready()
-    terminal.agent.updater.halt(True)
+    Updater(terminal.agent).halt(True)
     offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
     beats = terminal.beats()
     terminal.run(lambda: terminal.beats() == beats + 5)
