@@ -62,20 +62,27 @@ def root(
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns its exit status. What a person can put right is one line."""
     try:
-        result = app(list(arguments), prog_name="ks", standalone_mode=False)
+        status = _status(arguments)
     except ToolError as error:
         warn(str(error))
         return EXIT_FAILED
-    except typer.Exit as ending:
-        return ending.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        warn("interrupted")
-        return EXIT_INTERRUPTED
     except _Misuse as error:
         warn(f"{_first_line(error)} (see ks --help)")
         return EXIT_USAGE
     except BrokenPipeError:
         return EXIT_FAILED
+    if status == EXIT_INTERRUPTED:
+        warn("interrupted")
+    return status
+
+
+def _status(arguments: Sequence[str]) -> int:
+    try:
+        result = app(list(arguments), prog_name="ks", standalone_mode=False)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
     return result if isinstance(result, int) else EXIT_OK
 
 

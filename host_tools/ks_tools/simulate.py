@@ -80,9 +80,12 @@ async def _simulate(
 
     from .factory import admit
 
+    is_reboot = (home / "factory.toon").exists()
     public_key = provide(workspace, home, d1, server)
     await admit(workspace, server, {d1: public_key})
     show = _JsonLines() if as_json else _Lines()
+    if is_reboot:
+        show.line("a reboot: as after a power cut, the first call waits up to 30 s")
     terminal = ProcessTerminal(d1, home, command, show.event, show.line)
     try:
         async with asyncio.timeout(seconds or None):

@@ -1,0 +1,158 @@
+"""The commands of `ks`, as a person runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+LIMIT_S = 150
+
+
+def ks(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(arguments),
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "ks_tools", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[str]:
+    """`ks serve` on a free port; gives its address, and interrupts it at the end."""
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            _command(["serve", "--port", "0", *options]),
+            cwd=folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    assert process.stdout is not None
+    try:
+        url = ""
+        for line in process.stdout:
+            if line.startswith("KS server"):
+                url = line.split()[-1]
+            if line.startswith("Ctrl-C"):
+                break
+        assert url, (folder / "log").read_text()
+        yield url
+        process.send_signal(signal.SIGINT)
+        process.wait(LIMIT_S)
+        assert process.returncode == 0, (folder / "log").read_text()
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def test_a_fresh_server_is_good_for_a_terminal_a_release_and_a_fleet(tmp_path: Path) -> None:
+    with serving(tmp_path) as url:
+        first = ks(tmp_path, "simulate", "--server", url, "--seconds", "6", "--json")
+        assert first.returncode == 0, first.stderr
+        events = [json.loads(line).get("event") for line in first.stdout.splitlines()]
+        assert "registered" in events
+        assert "heartbeat" in events
+        again = ks(tmp_path, "simulate", "--server", url, "--seconds", "1")
+        assert "power on" in again.stdout
+        assert "registered" not in again.stdout
+
+        assert ks(tmp_path, "release", "build", "1.1.0", "--counter", "2").returncode == 0
+        assert ks(tmp_path, "release", "sign", "app-1.1.0").returncode == 0
+        published = ks(tmp_path, "release", "publish", "app-1.1.0", "--server", url)
+        assert published.returncode == 0, published.stderr
+
+        fleet = ks(tmp_path, "fleet", "-n", "3", "--heartbeats", "1", "--server", url, "--json")
+        assert fleet.returncode == 0, fleet.stdout + fleet.stderr
+        assert json.loads(fleet.stdout)["figures"]["registered"] == 3
+    token = (tmp_path / ".ks" / "admin.token").read_text()
+    assert token not in (tmp_path / "log").read_text()
+
+
+def test_a_second_start_finds_the_keys_of_the_first(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        trust = (tmp_path / ".ks" / "trust.toon").read_bytes()
+    with serving(tmp_path):
+        assert (tmp_path / ".ks" / "trust.toon").read_bytes() == trust
+
+
+def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with serving(tmp_path / "a") as url:
+        port = url.rpartition(":")[2]
+        second = ks(tmp_path / "b", "serve", "--port", port)
+    assert second.returncode == 1
+    last = second.stderr.splitlines()[-1]
+    assert last.startswith(f"ks: cannot listen on 127.0.0.1:{port}")
+    assert "Traceback" not in second.stderr
+
+
+def test_a_fleet_brings_its_own_server_and_writes_a_junit_report(tmp_path: Path) -> None:
+    options = ["-n", "4", "--heartbeats", "2", "--pace", "20", "--report", "fleet.xml"]
+    done = ks(tmp_path, "fleet", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ all 4 terminals did their work" in done.stdout
+    suite = ElementTree.parse(tmp_path / "fleet.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert suite.attrib["tests"] == "4"
+    assert suite.attrib["failures"] == "0"
+
+
+def test_a_fleet_that_cannot_do_its_work_ends_with_1(tmp_path: Path) -> None:
+    done = ks(tmp_path, "fleet", "-n", "2", "--duration", "2", "--loss", "1", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["ok"] is False
+    assert "not registered" in report["checks"][0]["detail"]
+
+
+def test_the_demonstration_holds_every_expectation(tmp_path: Path) -> None:
+    done = ks(tmp_path, "demo", "--report", "demo.json", "--svg", "demo.svg")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "demo.json").read_text())
+    assert report["ok"] is True
+    assert len(report["checks"]) >= 30
+    assert "✗" not in done.stdout
+    assert (tmp_path / "demo.svg").read_text().startswith("<svg")
+
+
+def test_an_interrupted_command_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        _command(["fleet", "-n", "2", "--duration", "600"]),
+        cwd=tmp_path,
+        env=_environment() | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "registered" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, err
+    assert err == "ks: interrupted\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,116 @@
+"""`ks release`: built reproducibly, signed apart, checked before it is published."""
+
+from pathlib import Path
+
+import pytest
+
+from ks_agent import bundle, timetext
+from ks_simulator.application import split
+from ks_simulator.keys import RoleKeys, public_text
+from ks_tools import release as releases
+from ks_tools.cli import run
+from ks_tools.console import ToolError
+from ks_tools.workspace import Workspace
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767312000")
+    folder = tmp_path / "source"
+    (folder / "ks_agent" / "__pycache__").mkdir(parents=True)
+    (folder / "main.py").write_text("def main(root, slot):\n    return None\n")
+    (folder / "ks_agent" / "__init__.py").write_text("")
+    (folder / "ks_agent" / "__pycache__" / "x.pyc").write_text("never in a release")
+    (folder / ".hidden").write_text("never in a release")
+    return folder
+
+
+def build(source: Path, out: str, *options: str) -> int:
+    return run(["release", "build", "1.2.0", "--from", str(source), "--out", out, *options])
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_two_builds_of_the_same_source_are_the_same(source: Path, tmp_path: Path) -> None:
+    assert build(source, "one") == build(source, "two") == 0
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    manifest = bundle.parse_manifest((tmp_path / "one" / "manifest.toon").read_bytes())
+    assert manifest["BUILT"] == "2026-01-02T00:00:00.000Z"
+    assert [row["PATH"] for row in manifest["FILE"]] == ["ks_agent/__init__.py", "main.py"]
+
+
+def test_what_is_asked_for_stands_in_the_manifest(source: Path, tmp_path: Path) -> None:
+    options = ["--counter", "7", "--id", "spring", "--types", "ESP32_READER, RPI_TERMINAL"]
+    assert build(source, "out", *options, "--built", "2026-03-01", "--expires", "2027-03-01") == 0
+    manifest = bundle.parse_manifest((tmp_path / "out" / "manifest.toon").read_bytes())
+    assert manifest["FW1"] == "spring"
+    assert manifest["COUNTER"] == "7"
+    assert manifest["TYPES"] == "ESP32_READER,RPI_TERMINAL"
+    assert manifest["BUILT"] == "2026-03-01T00:00:00.000Z"
+    assert manifest["EXPIRES"] == "2027-03-01T00:00:00.000Z"
+
+
+def test_the_manifest_alone_is_enough_to_sign(source: Path, tmp_path: Path) -> None:
+    keys = Workspace(tmp_path / "data", tmp_path / "offline")
+    keys.make_keys()
+    build(source, "out")
+    apart = tmp_path / "signing-machine"
+    apart.mkdir()
+    (apart / "manifest.toon").write_bytes((tmp_path / "out" / "manifest.toon").read_bytes())
+    command = ["release", "sign", str(apart / "manifest.toon"), "--offline", str(keys.offline)]
+    assert run(command) == 0
+    (tmp_path / "out" / "manifest.sig").write_bytes((apart / "manifest.sig").read_bytes())
+    assert run(["release", "bundle", "out", "--out", "app.bundle"]) == 0
+    made = split((tmp_path / "app.bundle").read_bytes())
+    releases.check_signature(made, [public_text(RoleKeys.make().release), _release_key(keys)])
+    with pytest.raises(ToolError, match="no trusted release key"):
+        releases.check_signature(made, [public_text(RoleKeys.make().release)])
+
+
+def _release_key(workspace: Workspace) -> str:
+    return next(key.key for key in workspace.read_trust() if key.role == "release")
+
+
+def test_an_unsigned_release_has_no_bundle(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(source, "out")
+    assert run(["release", "bundle", "out", "--out", "app.bundle"]) == 1
+    assert "sign it with: ks release sign out" in capsys.readouterr().err
+
+
+def test_a_file_changed_after_the_build_is_noticed(source: Path, tmp_path: Path) -> None:
+    build(source, "out")
+    (tmp_path / "out" / "main.py").write_text("evil")
+    with pytest.raises(ToolError, match="changed after the release was built"):
+        releases.read_release(tmp_path / "out")
+    (tmp_path / "out" / "main.py").unlink()
+    with pytest.raises(ToolError, match="is missing"):
+        releases.read_release(tmp_path / "out")
+
+
+def test_a_release_is_never_built_over_another(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(source, "out")
+    before = files_of(tmp_path / "out")
+    assert build(source, "out", "--counter", "9") == 1
+    assert "is there already" in capsys.readouterr().err
+    assert files_of(tmp_path / "out") == before
+
+
+def test_the_build_time_without_any_wish_is_now(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert releases.built_ms("") > timetext.parse_ms("2026-01-01T00:00:00Z")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ToolError, match="SOURCE_DATE_EPOCH"):
+        releases.built_ms("")
