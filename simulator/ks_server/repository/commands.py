@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent.tokens import ANSWER_MAX_COMMANDS, FOR_REVOKED
+from ks_agent.schema import FOR_REVOKED
+from ks_agent.tokens import ANSWER_MAX_COMMANDS
 
 from ..db.schema import commands
 

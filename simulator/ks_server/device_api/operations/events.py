@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent import signing, tokens
+from ks_agent import schema, signing, tokens
 from ks_agent.errors import Malformed
 
 from ...db.schema import journals, punch_gaps, punches, storable
@@ -21,7 +21,7 @@ from ..call import Call, Outcome
 from ..operation import Operation
 from ..wire import compose
 
-_FIELDS: Final = tuple(field for field in tokens.EVENT_FIELDS if field != "SEQ")
+_FIELDS: Final = tuple(field for field in schema.EVENT_FIELDS if field != "SEQ")
 _REQUIRED: Final = ("A1", "E1", "A2", "A3")
 _CHOICES: Final = {
     "A2": ("IN", "OUT", "BREAK_START", "BREAK_END", "OVERTIME_IN", "OVERTIME_OUT"),
