@@ -132,7 +132,7 @@ COMMAND_EFFECTS: Final = {
 
 def commands() -> str:
     rows = []
-    for name, command in tokens.COMMANDS.items():
+    for name, command in schema.COMMANDS.items():
         fields = [f"**{code(key)}**" for key in command.required]
         fields += [code(key) for key in command.optional]
         signers = "server, two administrators" if command.two_admins else "server"

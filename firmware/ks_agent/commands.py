@@ -135,7 +135,7 @@ class Commands:
 
     def _admit(self, command):
         """The payload; None for a command that has to wait until the time is known."""
-        declared = tokens.COMMANDS.get(command["CMD2"])
+        declared = tokens.command(command["CMD2"])
         if declared is None:
             raise CommandRefused("UNKNOWN", "no such command")
         try:

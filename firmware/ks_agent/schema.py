@@ -5,6 +5,7 @@ device and server share is in tokens.
 """
 
 from .errors import Malformed, MissingToken
+from .message import SIGNATURE_KEYS
 
 # Re-exported: who reads the operations finds all of the contract here.
 from .tokens import (  # noqa: F401
@@ -12,20 +13,14 @@ from .tokens import (  # noqa: F401
     ANSWER_MAX_COMMANDS,
     BASE_PATH,
     BATCH_MAX_PUNCHES,
-    COMMAND_FIELDS,
+    COMMAND_NAMES,
     COMMAND_REQUIRED,
     COMMAND_SIGNED,
-    COMMANDS,
     CONFIG_FIELDS,
-    EVENT_FIELDS,
-    FOR_REVOKED,
     GET,
     KIB,
-    LINK_FIELDS,
-    LISTS,
-    LOG_FIELDS,
+    LIST_NAMES,
     MESSAGE_MAX_TOKENS,
-    RESULT_FIELDS,
     TEXTS,
     TIMESTAMP_WINDOW_MS,
     VALUE_MAX_BYTES,
@@ -35,10 +30,27 @@ from .tokens import (  # noqa: F401
     check_payload,
     check_value,
     check_values,
+    command,
     is_decimal,
     is_integer,
     kind_of,
 )
+
+EVENT_FIELDS = ("A1", "E1", "A2", "A3", "SEQ", "PREV", "BOOT", "UP", "CLK", "METHOD")
+LOG_FIELDS = ("LOG2", "LOG3", "LOG4")
+LINK_FIELDS = ("SEQ", "KEY", "SIG")
+COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
+
+RESULT_FIELDS = ("A1", "S1", "ERR1")
+FOR_REVOKED = ("WIPE", "REVOKE")
+LISTS = {
+    "LINK": LINK_FIELDS,
+    "CMD": COMMAND_FIELDS,
+    "EVENT": EVENT_FIELDS,
+    "LOG": LOG_FIELDS,
+    "RESULT": RESULT_FIELDS,
+}
+COMMANDS = {name: command(name) for name in COMMAND_NAMES}
 
 COMMON = ("D1", "TS", "NONCE", "SIG1", "KID", "OP")
 ALWAYS_REQUIRED = ("D1", "TS", "NONCE", "SIG1")
@@ -144,6 +156,10 @@ def check_request(op, message):
     # What tells any request from any answer, whoever signed it.
     if "RQ" in message:
         raise Malformed("RQ belongs to an answer")
+    # No signature covers another one: what the operation does not verify, anybody may have added.
+    for key in SIGNATURE_KEYS:
+        if key in message and not request.knows(key):
+            raise Malformed(key + " is no signature of this operation")
     named = message.get("OP")
     if named is None:
         for key in message:

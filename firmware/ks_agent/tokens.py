@@ -33,15 +33,17 @@ for _kind, _keys in _KINDS.items():
 
 _DIGITS = "0123456789"
 _ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _DIGITS
+_HEX = _DIGITS + "abcdef"
+_ID = (_ALNUM + "._-", 1, 64)
 _PATTERNS = {
-    "D1": (_ALNUM + "._-", 1, 64),
-    "FW1": (_ALNUM + "._-", 1, 64),
-    "CMD1": (_ALNUM + "._-", 1, 64),
+    "D1": _ID,
+    "FW1": _ID,
+    "CMD1": _ID,
     "NONCE": (_ALNUM + "_-", 16, 64),
-    "KID": (_DIGITS + "abcdef", 8, 8),
-    "RQ": (_DIGITS + "abcdef", 32, 32),
-    "JID": (_DIGITS + "abcdef", 16, 16),
-    "FW4": (_DIGITS + "abcdef", 64, 64),
+    "KID": (_HEX, 8, 8),
+    "RQ": (_HEX, 32, 32),
+    "JID": (_HEX, 16, 16),
+    "FW4": (_HEX, 64, 64),
 }
 
 
@@ -50,24 +52,11 @@ def kind_of(key, list_name=None):
     return _KIND_OF.get(key, "text")
 
 
-EVENT_FIELDS = ("A1", "E1", "A2", "A3", "SEQ", "PREV", "BOOT", "UP", "CLK", "METHOD")
-LOG_FIELDS = ("LOG2", "LOG3", "LOG4")
 COMMAND_REQUIRED = ("CMD1", "CMD2", "TS")
 COMMAND_SIGNED = ("CMD1", "CMD2", "CMD3", "CMD4", "CMD5", "TS")
 
-LINK_FIELDS = ("SEQ", "KEY", "SIG")
-COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
-
-RESULT_FIELDS = ("A1", "S1", "ERR1")
-
 # Every token of the protocol is a text in each message, or a list in each.
-LISTS = {
-    "LINK": LINK_FIELDS,
-    "CMD": COMMAND_FIELDS,
-    "EVENT": EVENT_FIELDS,
-    "LOG": LOG_FIELDS,
-    "RESULT": RESULT_FIELDS,
-}
+LIST_NAMES = ("LINK", "CMD", "EVENT", "LOG", "RESULT")
 TEXTS = (
     " A1 A2 A3 ACK1 ACK2 ACK3 ACK4 ACK_SEQ BOOT CLK CMD1 CMD2 CMD3 CMD4 CMD5 CMD_IDS D1 D2 D3"
     " D4 D5 E1 ERR1 ERR2 ERR3 FW1 FW2 FW3 FW4 FW5 FW_AVAILABLE FW_SIG HB1 HB2 HB3 HB4 HB5 HB6"
@@ -81,27 +70,34 @@ class Command:
     """A command's payload fields, and what it takes to be believed."""
 
     def __init__(self, required="", optional="", two_admins=False, max_days=None):
-        self.required = tuple(required.split())
-        self.optional = tuple(optional.split())
+        self.required = required.split()
+        self.optional = optional.split()
         self.two_admins = two_admins
         self.max_days = max_days
 
 
 CONFIG_FIELDS = "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
-COMMANDS = {
-    "RESTART": Command(),
-    "FETCH_LOGS": Command("", "LEVEL SINCE"),
-    "APPLY_CONFIG": Command("", CONFIG_FIELDS),
-    "WIPE": Command("", "FORCE", True, 30),
-    "REVOKE": Command("", "", True, 30),
-    "ROTATE_DEVICE_KEY": Command(),
-    "TRUST_KEY": Command("ROLE KEY", "RELEASE_SIG"),
-    "DISTRUST_KEY": Command("ROLE KEY", "", True),
-    "HALT_UPDATES": Command(),
-    "RESUME_UPDATES": Command(),
-    "IDENTIFY": Command(),
+_PLAIN = ()
+_COMMANDS = {
+    "RESTART": _PLAIN,
+    "FETCH_LOGS": ("", "LEVEL SINCE"),
+    "APPLY_CONFIG": ("", CONFIG_FIELDS),
+    "WIPE": ("", "FORCE", True, 30),
+    "REVOKE": ("", "", True, 30),
+    "ROTATE_DEVICE_KEY": _PLAIN,
+    "TRUST_KEY": ("ROLE KEY", "RELEASE_SIG"),
+    "DISTRUST_KEY": ("ROLE KEY", "", True),
+    "HALT_UPDATES": _PLAIN,
+    "RESUME_UPDATES": _PLAIN,
+    "IDENTIFY": _PLAIN,
 }
-FOR_REVOKED = ("WIPE", "REVOKE")
+COMMAND_NAMES = tuple(_COMMANDS)
+
+
+def command(name):
+    """The declared form of a command; None for one that there is not."""
+    form = _COMMANDS.get(name)
+    return None if form is None else Command(*form)
 
 
 def is_integer(text):
@@ -147,7 +143,7 @@ def check_values(message):
     """
     for key, value in message.items():
         if isinstance(value, str):
-            if key in LISTS:
+            if key in LIST_NAMES:
                 raise Malformed(key + " is a list")
             check_value(key, value)
             continue
@@ -156,7 +152,7 @@ def check_values(message):
         for row in value:
             for field, text in row.items():
                 # A punch is judged by itself, later: one bad punch must not hold up a journal.
-                if key in LISTS and (key != "EVENT" or field == "SEQ"):
+                if key in LIST_NAMES and (key != "EVENT" or field == "SEQ"):
                     check_value(field, text)
 
 
@@ -180,12 +176,12 @@ def check_answer(op, message):
 
 def check_payload(name, payload):
     """A command's payload: Malformed for a field its command does not have, or a list."""
-    command = COMMANDS[name]
-    missing = [key for key in command.required if key not in payload]
+    declared = command(name)
+    missing = [key for key in declared.required if key not in payload]
     if missing:
         raise MissingToken(missing)
     for key, value in payload.items():
         if not isinstance(value, str):
             raise Malformed(key + " is a list")
-        if key not in command.required and key not in command.optional:
+        if key not in declared.required and key not in declared.optional:
             raise Malformed(name + " has no " + key)

@@ -88,7 +88,7 @@ def test_without_op_a_token_that_only_another_operation_knows_is_malformed():
             for key in other.required + other.optional:
                 if schema.REQUESTS[op].knows(key):
                     continue
-                value = [] if key in tokens.LISTS else _good_value(key)
+                value = [] if key in schema.LISTS else _good_value(key)
                 raises(Malformed, schema.check_request, op, request(op, {key: value}))
                 schema.check_request(op, request(op, {key: value, "OP": op}))
 
@@ -250,7 +250,7 @@ def test_payload_fields_are_those_of_the_command():
 
 
 def test_every_payload_field_fits_into_token_lines():
-    for name, command in tokens.COMMANDS.items():
+    for name, command in schema.COMMANDS.items():
         payload = dict.fromkeys(command.required + command.optional, "x")
         if payload:
             assert lines.decode(lines.encode(payload), 4096) == payload
@@ -273,9 +273,9 @@ def test_every_token_of_every_operation_is_declared_as_a_text_or_a_list():
     for form in list(schema.REQUESTS.values()) + list(schema.ANSWERS.values()):
         used |= set(form.required) | set(form.optional)
         for name, columns in form.lists.items():
-            assert tokens.LISTS[name] == columns
+            assert schema.LISTS[name] == columns
             used |= set(columns)
-    for columns in tokens.LISTS.values():
+    for columns in schema.LISTS.values():
         used |= set(columns)
-    assert used - set(texts) - set(tokens.LISTS) == set()
-    assert not set(texts) & set(tokens.LISTS)
+    assert used - set(texts) - set(schema.LISTS) == set()
+    assert not set(texts) & set(schema.LISTS)

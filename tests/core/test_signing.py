@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import signing, tokens
+from ks_agent import schema, signing, tokens
 from ks_agent.errors import BadSignature, Malformed
 from ks_agent.message import canonical
 from ks_crypto.port import PureCrypto
@@ -145,7 +145,7 @@ def test_a_command_with_a_token_changed_added_or_left_out_is_refused():
 
 
 def test_a_command_without_id_name_or_time_is_refused_however_it_is_signed():
-    for key in tokens.COMMAND_REQUIRED:
+    for key in schema.COMMAND_REQUIRED:
         row = {other: COMMAND[other] for other in COMMAND if other != key}
         signing.sign_command(PURE, SEED, row)
         raises(BadSignature, signing.verify_command, PURE, PUBLIC, row)

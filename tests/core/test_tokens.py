@@ -5,7 +5,7 @@ from ks_agent import schema, tokens
 
 def test_every_text_of_an_operation_is_known_as_a_text_and_every_list_as_a_list():
     texts = set(schema.COMMON + schema.ANSWER_COMMON)
-    lists = {"LINK": tokens.LINK_FIELDS}
+    lists = {"LINK": schema.LINK_FIELDS}
     for forms in (schema.REQUESTS, schema.ANSWERS):
         for form in forms.values():
             texts.update(form.required + form.optional)
@@ -13,7 +13,7 @@ def test_every_text_of_an_operation_is_known_as_a_text_and_every_list_as_a_list(
     for fields in lists.values():
         texts.update(fields)
     texts.difference_update(lists)
-    assert lists == tokens.LISTS
+    assert lists == schema.LISTS
     missing = texts.difference(tokens.TEXTS.split())
     assert not missing, missing
 

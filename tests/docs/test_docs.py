@@ -89,13 +89,13 @@ def test_every_token_has_a_meaning() -> None:
     section = PROTOCOL.partition("## 4. ")[2].partition("### Error codes")[0]
     meant = named("\n".join(row.split(" | ")[0] for row in section.splitlines()))
     assert set(tokens.TEXTS.split()) - meant == set()
-    assert set(tokens.LISTS) - meant == set()
+    assert set(schema.LISTS) - meant == set()
 
 
 def test_the_table_of_tokens_has_none_that_the_code_does_not_know() -> None:
     section = PROTOCOL.partition("## 4. ")[2].partition("### Error codes")[0]
     meant = named("\n".join(row.split(" | ")[0] for row in section.splitlines()))
-    assert meant - set(tokens.TEXTS.split()) - set(tokens.LISTS) == set()
+    assert meant - set(tokens.TEXTS.split()) - set(schema.LISTS) == set()
 
 
 def test_every_error_code_is_described() -> None:
@@ -104,7 +104,7 @@ def test_every_error_code_is_described() -> None:
 
 
 def test_every_command_and_its_fields_are_described() -> None:
-    for name, command in tokens.COMMANDS.items():
+    for name, command in schema.COMMANDS.items():
         found = re.search(rf"^\| `{name}` \|.*$", PROTOCOL, re.MULTILINE)
         assert found, name
         assert {*command.required, *command.optional} <= named(found[0])

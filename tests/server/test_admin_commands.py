@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from ks_agent import lines, signing, tokens
+from ks_agent import lines, schema, signing
 from ks_server.db.schema import commands
 
 from .admin_support import (
@@ -146,7 +146,7 @@ async def test_a_destructive_command_is_queued_by_two_administrators(
 
 
 async def test_every_command_that_the_protocol_calls_destructive_is_in_the_list_above() -> None:
-    named = {name for name, declared in tokens.COMMANDS.items() if declared.two_admins}
+    named = {name for name, declared in schema.COMMANDS.items() if declared.two_admins}
     assert named | {"TRUST_KEY"} == {str(body["name"]) for body in DESTRUCTIVE}
 
 

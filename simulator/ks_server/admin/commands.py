@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ks_agent import signing, timetext, tokens
+from ks_agent import schema, signing, timetext
 from ks_agent.errors import KsError, Malformed
 
 from ..context import Context
@@ -128,7 +128,7 @@ def _sign_text(row: Row[Any]) -> str:
 @router.post("/devices/{d1}/commands", status_code=201)
 async def create_command(server: Server, d1: DevicePath, form: CommandForm) -> CommandView:
     """Give a device a command: queued at once, or a draft that two administrators must sign."""
-    declared = tokens.COMMANDS.get(form.name)
+    declared = schema.COMMANDS.get(form.name)
     if declared is None:
         raise ApiError("INVALID", "there is no command of this name")
     cmd3 = compose_payload(server, form.name, form.payload)

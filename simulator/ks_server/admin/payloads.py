@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ks_agent import config, lines, signing, timetext, tokens
+from ks_agent import config, lines, schema, signing, timetext, tokens
 from ks_agent.errors import KsError, Malformed, MissingToken
 from ks_agent.log import LEVELS
 
@@ -61,7 +61,7 @@ def shown_payload(cmd3: str | None) -> dict[str, str]:
 def needs_two_admins(name: str, payload: Mapping[str, str]) -> bool:
     """Whether PROTOCOL section 5 asks for two administrators' signatures."""
     role_admin = name == "TRUST_KEY" and payload.get("ROLE") == "admin"
-    return bool(tokens.COMMANDS[name].two_admins) or role_admin
+    return bool(schema.COMMANDS[name].two_admins) or role_admin
 
 
 def _check_config(payload: Mapping[str, str]) -> None:
