@@ -18,7 +18,8 @@ _MAGIC = "KS-BUNDLE-1 LEN:"
 _SIGNATURE = " SIG:"
 _IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _PATH = _IDENTIFIER + "_./"
-_REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES", "FILE")
+_REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES")
+_TABLE = b"\nFILE["
 RESERVED = ("manifest.toon", "manifest.sig")
 
 
@@ -43,36 +44,88 @@ def parse_head(head):
     return int(length), signature
 
 
-def parse_manifest(data):
-    """The manifest, with everything in it of the right form. Raises Malformed."""
-    manifest = toon.decode(data, MANIFEST_MAX_BYTES, max_tokens=1024, max_rows=MAX_FILES)
-    for key in _REQUIRED:
-        if key not in manifest:
-            raise Malformed("a manifest without " + key)
-    for key, value in manifest.items():
-        if key == "FILE":
-            if isinstance(value, str):
-                raise Malformed("FILE is a list")
-        elif not isinstance(value, str):
-            raise Malformed(key + " is not a list")
-        else:
+class Manifest:
+    """A manifest read row by row: the whole table of files would fill a terminal's memory.
+
+    `manifest[key]` is one of its texts. Raises Malformed for anything of the wrong form, the rows'
+    form when they are read.
+    """
+
+    def __init__(self, data):
+        self._data = data
+        start = data.find(_TABLE) + 1
+        self._rows_start = data.find(b"\n", start) + 1
+        if not start or not self._rows_start:
+            raise Malformed("a manifest without FILE")
+        self._columns = data[data.find(b"]", start) : self._rows_start]
+        count = bytes(data[start + len(_TABLE) - 1 : data.find(b"]", start)]).decode()
+        if not tokens.is_integer(count) or not 0 <= int(count) <= MAX_FILES:
+            raise Malformed("a bad number of files")
+        self._count = int(count)
+        end = self._rows_start
+        for _ in range(self._count):
+            end = data.find(b"\n", end) + 1
+            if not end:
+                raise Malformed("a manifest that ends early")
+        self._fields = toon.decode(data[:start] + data[end:], MANIFEST_MAX_BYTES)
+        self._check_fields()
+
+    def _check_fields(self):
+        for key in _REQUIRED:
+            if key not in self._fields:
+                raise Malformed("a manifest without " + key)
+        for key, value in self._fields.items():
+            if not isinstance(value, str):
+                raise Malformed(key + " is not a list")
             tokens.check_value(key, value)
-    version(manifest["FW2"])
-    if int(manifest["COUNTER"]) < 0:
-        raise Malformed("a negative counter")
-    paths = set()
-    for row in manifest["FILE"]:
-        _check_file(row)
-        if row["PATH"] in paths:
-            raise Malformed("a file twice")
-        paths.add(row["PATH"])
+        version(self._fields["FW2"])
+        if int(self._fields["COUNTER"]) < 0:
+            raise Malformed("a negative counter")
+
+    def __getitem__(self, key):
+        return self._fields[key]
+
+    def fields(self):
+        return dict(self._fields)
+
+    def files(self):
+        """The rows of FILE, in the order of their paths; so none is there twice."""
+        start = self._rows_start
+        before = ""
+        for _ in range(self._count):
+            end = self._data.find(b"\n", start) + 1
+            document = b"FILE[1" + self._columns + self._data[start:end]
+            rows = toon.decode(document, MANIFEST_MAX_BYTES).get("FILE")
+            if not rows:
+                raise Malformed("a bad row of a file")
+            _check_file(rows[0])
+            if rows[0]["PATH"] <= before:
+                raise Malformed("files out of order")
+            before = rows[0]["PATH"]
+            yield rows[0]
+            start = end
+
+    def bundle_bytes(self):
+        """The size that a bundle with this manifest must have: FW5."""
+        sizes = sum([int(row["SIZE"]) for row in self.files()])
+        return HEAD_BYTES + len(self._data) + sizes
+
+
+def parse_manifest(data):
+    """The whole manifest as a message. Raises Malformed."""
+    if len(data) > MANIFEST_MAX_BYTES:
+        raise Malformed("a manifest over %d bytes" % MANIFEST_MAX_BYTES)
+    manifest = Manifest(bytes(data))
+    files = list(manifest.files())
+    paths = [row["PATH"] for row in files]
     for path in paths:
-        folder = path
-        while "/" in folder:
-            folder = folder[: folder.rfind("/")]
-            if folder in paths:
+        while "/" in path:
+            path = path[: path.rfind("/")]
+            if path in paths:
                 raise Malformed("a file that is a folder")
-    return manifest
+    message = manifest.fields()
+    message["FILE"] = files
+    return message
 
 
 def _check_file(row):
@@ -88,11 +141,6 @@ def _check_file(row):
     size = row.get("SIZE", "")
     if not tokens.is_integer(size) or int(size) < 0:
         raise Malformed("bad size of a file")
-
-
-def total_bytes(manifest, manifest_length):
-    """The size that a bundle with this manifest must have: FW5."""
-    return HEAD_BYTES + manifest_length + sum([int(row["SIZE"]) for row in manifest["FILE"]])
 
 
 def version(text):

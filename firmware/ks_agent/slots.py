@@ -21,16 +21,17 @@ class Slots:
         self.record = store.read_or_none(BOOT_PATH) or {}
 
     def manifest_bytes(self, slot):
+        path = folder(slot) + "/manifest.toon"
         try:
-            with self._fs.open(folder(slot) + "/manifest.toon", "rb") as file:
-                return file.read(bundle.MANIFEST_MAX_BYTES)
+            with self._fs.open(path, "rb") as file:
+                return file.read(self._fs.stat(path))
         except OSError:
             return b""
 
     def manifest(self, slot):
         """The manifest of what a slot holds; None for an empty or damaged slot."""
         try:
-            return bundle.parse_manifest(self.manifest_bytes(slot))
+            return bundle.Manifest(self.manifest_bytes(slot))
         except Malformed:
             return None
 

@@ -11,69 +11,64 @@ class Unpacker:
         self._slots = slots
         self._crypto = crypto
         self._skip = len(head) + len(manifest_bytes)
-        self._files = manifest["FILE"]
-        self._next = 0
+        self._rows = manifest.files()
+        self._row = None
         self._file = None
         self._left = 0
         self._file_digest = None
         self._digest = crypto.sha256()
         self._write_beside(manifest_bytes, "manifest.toon")
         self._write_beside(signature.encode(), "manifest.sig")
+        self._next_row()
 
     def _write_beside(self, data, name):
         file = self._slots.create(self._slots.inactive, name)
         file.write(data)
         self._slots.close(file)
 
+    def _next_row(self):
+        """Go to the next file that has bytes; empty ones are made on the way."""
+        for row in self._rows:
+            self._row = row
+            self._file = self._slots.create(self._slots.inactive, row["PATH"])
+            self._file_digest = self._crypto.sha256()
+            self._left = int(row["SIZE"])
+            if self._left:
+                return
+            self._end_file()
+        self._row = None
+
     def write(self, piece):
         """Raises UpdateRefused for bytes that no file of the manifest accounts for."""
         self._digest.update(piece)
         view = memoryview(piece)
-        if self._skip:
-            skipped = min(self._skip, len(view))
-            self._skip -= skipped
-            view = view[skipped:]
+        skipped = min(self._skip, len(view))
+        self._skip -= skipped
+        view = view[skipped:]
         while len(view):
-            if self._file is None:
-                self._open_next()
-                continue
+            if self._row is None:
+                raise UpdateRefused("SIZE", "more bytes than the manifest has")
             part = view[: self._left]
             self._file.write(part)
             self._file_digest.update(part)
             self._left -= len(part)
             view = view[len(part) :]
-            self._end_file()
-
-    def _open_next(self):
-        if self._next == len(self._files):
-            raise UpdateRefused("SIZE", "more bytes than the manifest has")
-        row = self._files[self._next]
-        self._file = self._slots.create(self._slots.inactive, row["PATH"])
-        self._file_digest = self._crypto.sha256()
-        self._left = int(row["SIZE"])
-        self._end_file()
+            if not self._left:
+                self._end_file()
+                self._next_row()
 
     def _end_file(self):
-        if self._left:
-            return
         self._slots.close(self._file)
         self._file = None
-        row = self._files[self._next]
-        self._next += 1
-        if hex_text(self._file_digest.digest()) != row["SHA256"]:
+        if hex_text(self._file_digest.digest()) != self._row["SHA256"]:
             raise UpdateRefused("HASH", "a file is not what the manifest says")
 
     def finish(self, fw4):
         """After the last byte. Raises UpdateRefused unless every file, and the whole, is right."""
-        while self._file is None and self._next_is_empty():
-            self._open_next()
-        if self._file is not None or self._next < len(self._files):
+        if self._row is not None or self._skip:
             raise UpdateRefused("SIZE", "the bundle ends early")
         if hex_text(self._digest.digest()) != fw4:
             raise UpdateRefused("HASH", "the bundle is not what FW4 says")
-
-    def _next_is_empty(self):
-        return self._next < len(self._files) and self._files[self._next]["SIZE"] == "0"
 
     def close(self):
         """After a broken download no file stays open."""

@@ -152,7 +152,7 @@ class Updater:
             signing.verify_text(self._ports.crypto, public, text, signature)
 
         self._trust.verify_any(RELEASE, verify)
-        manifest = bundle.parse_manifest(data)
+        manifest = bundle.Manifest(data)
         if manifest["KIND"] != bundle.APPLICATION:
             raise UpdateRefused("KIND", "not an application")
         if manifest["FW1"] != offer["FW1"] or manifest["FW2"] != offer["FW2"]:
@@ -163,7 +163,7 @@ class Updater:
             raise UpdateRefused("ROLLBACK", "the security counter is behind")
         if not self._clock.synced or parse_ms(manifest["EXPIRES"]) <= self._clock.now_ms():
             raise UpdateRefused("EXPIRED", "the release has expired")
-        if bundle.total_bytes(manifest, len(data)) != int(offer["FW5"]):
+        if manifest.bundle_bytes() != int(offer["FW5"]):
             raise UpdateRefused("SIZE", "the size does not belong to the manifest")
         return manifest
 

@@ -129,7 +129,7 @@ def split(data: bytes) -> Release:
     end = bundle.HEAD_BYTES + length
     manifest = data[bundle.HEAD_BYTES : end]
     message = bundle.parse_manifest(manifest)
-    if bundle.total_bytes(message, length) != len(data):
+    if bundle.Manifest(manifest).bundle_bytes() != len(data):
         raise Malformed("the bundle's size is not its manifest's")
     files = {}
     for row in message["FILE"]:

@@ -21,7 +21,7 @@ def manifest(extra=None, files=None):
         "BUILT": "2026-11-20T10:00:00.000Z",
         "EXPIRES": "2027-11-20T10:00:00Z",
         "TYPES": "ESP32_TERMINAL,ESP32_READER",
-        "FILE": files if files is not None else [row("main.py"), row("ks_agent/agent.py", "5")],
+        "FILE": files if files is not None else [row("ks_agent/agent.py", "5"), row("main.py")],
     }
     made.update(extra or {})
     return made
@@ -153,6 +153,10 @@ def test_no_path_stands_twice_or_is_both_file_and_folder():
     bundle.parse_manifest(encoded(manifest(files=[row("a"), row("ab"), row("b/a")])))
 
 
+def test_files_stand_in_the_order_of_their_paths():
+    refused(manifest(files=[row("b"), row("a")]))
+
+
 def test_a_file_has_path_hash_and_size_and_nothing_else():
     good = row("a")
     for key in good:
@@ -165,7 +169,7 @@ def test_a_file_has_path_hash_and_size_and_nothing_else():
 
 
 def test_limits_of_a_manifest_hold():
-    most = [row("f%d" % number) for number in range(bundle.MAX_FILES)]
+    most = [row("f%02d" % number) for number in range(bundle.MAX_FILES)]
     small = [{"PATH": one["PATH"], "SHA256": HASH, "SIZE": "0"} for one in most]
     assert len(bundle.parse_manifest(encoded(manifest(files=small)))["FILE"]) == bundle.MAX_FILES
     refused(manifest(files=small + [row("one_more")]))
@@ -176,7 +180,8 @@ def test_limits_of_a_manifest_hold():
 
 def test_the_size_of_a_bundle_follows_from_its_manifest():
     files = [row("a", "10"), row("b", "0"), row("c", "123456")]
-    assert bundle.total_bytes(manifest(files=files), 500) == 128 + 500 + 123466
+    data = encoded(manifest(files=files))
+    assert bundle.Manifest(data).bundle_bytes() == 128 + len(data) + 123466
 
 
 def test_versions_are_ordered_as_semver_orders_them():

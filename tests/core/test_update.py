@@ -23,7 +23,7 @@ def ready():
 
 
 def put_application(terminal, slot, version):
-    manifest = make_manifest(terminal, {}, FW2=version)
+    manifest = make_manifest(terminal, FILES, FW2=version)
     folder = "slot_" + slot
     terminal.fs.folders.add(folder)
     terminal.fs.files[folder + "/manifest.toon"] = toon.encode(manifest, as_text)
@@ -37,7 +37,7 @@ def make_manifest(terminal, files, **fields):
     manifest["TYPES"] = "ESP32_READER,ESP32_TERMINAL"
     manifest["FILE"] = [
         {"PATH": path, "SHA256": signing.sha256_hex(CRYPTO, data), "SIZE": str(len(data))}
-        for path, data in files.items()
+        for path, data in sorted(files.items())
     ]
     manifest.update(fields)
     return manifest
@@ -46,7 +46,7 @@ def make_manifest(terminal, files, **fields):
 def make_bundle(manifest, files, seed=RELEASE_SEED):
     data = toon.encode(manifest, as_text)
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, data))
-    return bundle.make_head(data, signature) + data + b"".join(files.values())
+    return bundle.make_head(data, signature) + data + b"".join([data for _, data in sorted(files.items())])
 
 
 def offer(terminal, content, seed=SERVER_SEED, served=None, **fields):

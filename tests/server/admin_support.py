@@ -155,11 +155,11 @@ def make_bundle(
                 "SHA256": hashlib.sha256(data).hexdigest(),
                 "SIZE": str(len(data)),
             }
-            for path, data in files.items()
+            for path, data in sorted(files.items())
         ],
         **values,
     }
     manifest: bytes = toon.encode(message, tokens.kind_of)
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, manifest))
     head: bytes = bundle.make_head(manifest, signature)
-    return head + manifest + b"".join((contents or files).values())
+    return head + manifest + b"".join(data for _, data in sorted((contents or files).items()))

@@ -44,7 +44,7 @@ def test_a_bundle_splits_into_the_release_it_was_made_of(tree: dict[str, bytes])
     data = release.assemble()
     assert split(data) == release
     length, _ = bundle.parse_head(data[: bundle.HEAD_BYTES])
-    assert bundle.total_bytes(release.message, length) == len(data)
+    assert bundle.Manifest(release.manifest).bundle_bytes() == len(data)
 
 
 @given(st.data())
