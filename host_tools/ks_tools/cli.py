@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -91,6 +92,15 @@ def _first_line(error: BaseException) -> str:
     return str(message).strip().replace("\n", " ") or "no command given"
 
 
+def _end_as_interrupted(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves its background jobs
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> None:
-    """Entry point of the `ks` script."""
+    """Entry point of the `ks` script. Whatever asks it to end is met as Ctrl-C is: children go
+    first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end_as_interrupted)
     sys.exit(run(sys.argv[1:]))

@@ -13,7 +13,7 @@ from ks_simulator.process import ProcessTerminal
 from ks_simulator.proxy import flip_once
 from ks_simulator.report import Report
 
-from .demo_stage import BAD_LINE, MARK, PACE, Abandoned, Stage
+from .demo_stage import BAD_LINE, MARK, PACE, STORY_LIMIT_S, Abandoned, Stage
 
 
 class Demo(Stage):
@@ -23,22 +23,31 @@ class Demo(Stage):
         """Tell the whole story; gives what was expected and whether it held."""
         async with AsyncExitStack() as stack:
             try:
-                await self.build_up(stack)
-                for scene in (
-                    self._first_boot,
-                    self._heartbeats,
-                    self._commands,
-                    self._outage,
-                    self._update,
-                    self._man_in_the_middle,
-                    self._stolen_server,
-                    self._bad_release,
-                ):
-                    await scene()
+                async with asyncio.timeout(STORY_LIMIT_S):
+                    await self._tell(stack)
             except Abandoned:
                 pass
+            except TimeoutError:
+                self.check(f"the story ends within {STORY_LIMIT_S:.0f} s", False)
             finally:
                 await self.switch_off()
+        return self._report()
+
+    async def _tell(self, stack: AsyncExitStack) -> None:
+        await self.build_up(stack)
+        for scene in (
+            self._first_boot,
+            self._heartbeats,
+            self._commands,
+            self._outage,
+            self._update,
+            self._man_in_the_middle,
+            self._stolen_server,
+            self._bad_release,
+        ):
+            await scene()
+
+    def _report(self) -> Report:
         seconds = self.seconds
         checks = [check for scene in self.scenes for check in scene.checks]
         figures = {"terminals": len(self.terminals), "left_out": self.left_out, "pace": PACE}

@@ -36,6 +36,7 @@ PACE = 8.0
 RTO_S = "10"  # the shortest that a terminal accepts
 CRASH_PAUSE_S = 0.2
 PATIENCE_S = 20.0
+STORY_LIMIT_S = 150.0
 MARK = b"# This line is what the attacker in the middle changes."
 BAD_LINE = b'\nraise RuntimeError("this release is broken")\n'
 NOTE = "ks_agent/__init__.py"
@@ -173,11 +174,11 @@ class Stage:
             return_exceptions=True,
         )
         silent = [
-            terminal.name
+            terminal
             for terminal, outcome in zip(self.terminals, outcomes, strict=True)
             if isinstance(outcome, BaseException)
         ]
-        return self.check(f"each {text}", not silent, f"not {', '.join(silent)}" if silent else "")
+        return self.check(f"each {text}", not silent, "; ".join(map(_last_words, silent)))
 
     async def all_run(self, version: str) -> None:
         async def running(terminal: ProcessTerminal) -> str:
@@ -256,3 +257,8 @@ class Stage:
         if self.scenes:
             self.scenes[-1].is_over = True
         self._changed()
+
+
+def _last_words(terminal: ProcessTerminal) -> str:
+    last = terminal.output[-1] if terminal.output else "nothing"
+    return f"not {terminal.name}, which said last: {last}"

@@ -89,8 +89,8 @@ class FaultProxy:
                 self._forward(reader, far_writer, None),
                 self._forward(far_reader, writer, self._changed),
             )
-        except OSError:
-            pass  # either side went away: so does the other, below
+        except (OSError, asyncio.CancelledError):
+            pass  # either side went away, or we do: so do both, below
         finally:
             for end in (writer, far_writer):
                 self._open.discard(end)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
-LIMIT_S = 150
+LIMIT_S = 240
 
 
 def ks(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
