@@ -30,7 +30,7 @@ from nacl.signing import SigningKey, VerifyKey
 from ks_server.context import system_now_ms
 from ks_server.db.schema import whitelist
 from ks_server.run import running
-from tests.server.client import SERVER_SEED, Server, settings_in
+from tests.server.client import SERVER_SEED, Clock, Server, settings_in
 
 UNSIGNED = ("SIG1", "SIG_SERV", "FW_SIG")
 
@@ -155,10 +155,8 @@ class Site:
 async def serving(data: Path, **values: Any) -> AsyncIterator[Site]:
     """The whole application under uvicorn, on a free port."""
     settings = settings_in(data, port=0, public_url="", **values)
-    async with running(settings) as listening:
-        server = Server(listening.context, httpx.AsyncClient(), system_now_ms)  # type: ignore[arg-type]
-        async with server.http:
-            yield Site(listening.url, server)
+    async with running(settings) as listening, httpx.AsyncClient() as http:
+        yield Site(listening.url, Server(listening.context, http, Clock(system_now_ms())))
 
 
 @pytest.fixture
