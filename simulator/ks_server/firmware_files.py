@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -101,7 +101,7 @@ def _is_number(text: bytes) -> bool:
     return text.isdigit() and len(text) <= _MAX_DIGITS
 
 
-async def stream(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+async def stream(path: Path, start: int, end: int) -> AsyncGenerator[bytes]:
     """The bytes [start, end) of the file, 64 KiB at a time."""
     async with await anyio.open_file(path, "rb") as file:
         await file.seek(start)

@@ -77,7 +77,9 @@ class Operation:
         """
 
         async def unit(connection: AsyncConnection) -> Outcome | Refusal:
-            await nonces.store(connection, [nonces.row(call.d1, call.nonce, call.ts_ms)])
+            # a TS that is not checked must not make its nonce forgotten at once
+            ts_ms = call.ts_ms if self.checks_time else max(call.ts_ms, call.now_ms)
+            await nonces.store(connection, [nonces.row(call.d1, call.nonce, ts_ms)])
             outcome: Outcome | Refusal
             err1 = None
             try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -30,14 +31,15 @@ class Reply:
     status: int
     body: bytes
     headers: list[tuple[bytes, bytes]]
-    stream: AsyncIterator[bytes] | None = field(default=None)
+    stream: AsyncGenerator[bytes] | None = field(default=None)
 
     async def send(self, send: Send, method: str) -> None:
         """Send all of it; a HEAD is answered without a body."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        if self.stream is not None and method != "HEAD":
-            async for piece in self.stream:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if self.stream is not None:
+            async with aclosing(self.stream) as stream:
+                async for piece in stream:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         body = b"" if method == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body})
 
