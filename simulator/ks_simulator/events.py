@@ -42,6 +42,7 @@ _SENTENCES = {
     "unbelievable": "does not believe an answer: {reason}",
     "offline": "no link: {reason}",
     "command": "performs {CMD2} ({CMD1})",
+    "acknowledged": "acknowledges {CMD1}: {ACK1} {ACK2}",
     "identify": "blinks and beeps: here I am",
     "update_offered": "is offered release {FW1}, version {FW2}",
     "update_staged": "has verified release {FW1}: the next boot tries it",
@@ -67,6 +68,6 @@ def sentence(event: Event) -> str:
     if template is None:
         return str(event)
     try:
-        return template.format_map(event.detail)
+        return template.format_map(event.detail).rstrip()
     except KeyError:
         return str(event)

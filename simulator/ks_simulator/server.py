@@ -74,6 +74,12 @@ class ServerProcess:
     def admin_token(self) -> str:
         return self.settings["ADMIN_TOKEN"]
 
+    @property
+    def pid(self) -> int:
+        """Its process id; only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def data_folder(self) -> Path:
         """Where it keeps everything; made when it is not there."""
         data = Path(self.settings["KS_DATA"]).resolve()

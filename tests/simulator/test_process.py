@@ -9,7 +9,7 @@ import pytest
 from ks_simulator.process import ProcessTerminal
 
 COUNTING = """
-import os, sys, time
+import os, sys, threading
 path = sys.argv[1] + "/runs"
 runs = len(open(path).read()) if os.path.exists(path) else 0
 open(path, "a").write("x")
@@ -49,7 +49,7 @@ async def test_status_78_is_the_end(tmp_path: Path) -> None:
 
 
 async def test_a_power_cycle_is_no_crash(tmp_path: Path) -> None:
-    made = terminal(tmp_path, "if runs == 0: time.sleep(600)")
+    made = terminal(tmp_path, "if runs == 0: threading.Event().wait()")
     life = asyncio.create_task(made.run())
     await made.wait_for("run", 20)
     made.power_cycle()
@@ -58,7 +58,7 @@ async def test_a_power_cycle_is_no_crash(tmp_path: Path) -> None:
 
 
 async def test_cancelling_leaves_no_process_behind(tmp_path: Path) -> None:
-    made = terminal(tmp_path, "time.sleep(600)")
+    made = terminal(tmp_path, "threading.Event().wait()")
     life = asyncio.create_task(made.run())
     await made.wait_for("run", 20)
     life.cancel()
