@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.attack.requests import NEWER
+from tests.attack.requests import NEWER, READER
 from tests.attack.world import World, opened
 from tests.server.client import Clock, Device
 from tests.server.conftest import data_folder, migrated_database
@@ -48,7 +48,7 @@ async def world(start: Start) -> AsyncIterator[World]:
 async def shared(
     tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
 ) -> AsyncIterator[World]:
-    """One server for many tests, each with devices of its own; a release is published."""
+    """One server for many tests, each with devices of its own; readers have an update waiting."""
     folder = tmp_path_factory.mktemp("shared")
     shutil.copy(migrated_database, folder / "server.sqlite3")
     async with opened(folder, Clock()) as running:
@@ -59,4 +59,4 @@ async def shared(
 @pytest_asyncio.fixture(loop_scope="session")
 async def device(shared: World) -> Device:
     """A new registered device of the shared server, as far as that can tell."""
-    return await shared.registered(**shared.names())
+    return await shared.registered(d2=READER, **shared.names())

@@ -10,7 +10,8 @@ from tests.server.client import CRYPTO, Device, public_text
 
 OPS = tuple(schema.REQUESTS)
 NEW_SEED = b"n" * 32
-NEWER = application("1.1.0", 2)
+READER = "ESP32_READER"
+NEWER = application("1.1.0", 2, types=[READER])
 EVENT = {
     "A1": "e1", "E1": "card", "A2": "IN", "A3": "2027-01-15T08:00:00.000Z", "SEQ": "1",
     "PREV": "", "BOOT": "1", "UP": "5", "CLK": "SYNCED", "METHOD": "RFID",

@@ -8,7 +8,7 @@ import pytest
 
 from ks_agent import schema, signing
 from ks_agent.message import SIGNATURE_KEYS
-from tests.attack.requests import EVENT, LOG, NEW_SEED, OPS, prepare, request
+from tests.attack.requests import EVENT, LOG, NEW_SEED, OPS, READER, prepare, request
 from tests.attack.tampering import changed
 from tests.attack.world import World, answer_of, as_response
 from tests.server.client import CRYPTO, Device, public_text, read
@@ -73,7 +73,7 @@ def seal(request: dict[str, Any]) -> None:
 async def test_an_answer_with_anything_changed_is_not_believed_and_changes_nothing(
     shared: World, op: str
 ) -> None:
-    terminal = await shared.living()
+    terminal = await shared.living(d2=READER)
     cmd1 = await prepare(shared, terminal.d1)
     fields: dict[str, Any] = dict(FIELDS.get(op, {}))
     if op == "register":

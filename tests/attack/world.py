@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boot
+import stage0
 import httpx
 
 from ks_agent import lines, signing
@@ -50,6 +51,8 @@ UNLIMITED = (
     "time",
 )
 
+_names = itertools.count(1)
+
 Forward = Callable[[Any], Awaitable[Response]]
 Meddle = Callable[[Any, Forward], Awaitable[Response]]
 
@@ -70,7 +73,6 @@ class World(Server):
     """A running server, with the administrator's API beside the devices'."""
 
     app: Application = field(kw_only=True)
-    named: int = 0
 
     async def admin(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """The administrator's answer: its JSON, `error` included."""
@@ -92,9 +94,8 @@ class World(Server):
 
     def names(self) -> dict[str, Any]:
         """An id and a key that no device of this server has yet."""
-        self.named += 1
-        seed = hashlib.sha256(f"device {self.named}".encode()).digest()
-        return {"d1": f"dev-{self.named}", "seed": seed}
+        number = next(_names)
+        return {"d1": f"dev-{number}", "seed": hashlib.sha256(b"%d" % number).digest()}
 
     async def terminal(self, **values: Any) -> Terminal:
         """A new provisioned terminal that the server expects; not booted yet."""
@@ -270,7 +271,7 @@ class Terminal:
 
     def boot(self) -> None:
         """Power on: what runs is what stage 0 chooses; a running life is cut off."""
-        slot = boot.choose(self.fs, hashlib.sha256)
+        slot = stage0.choose(self.fs, hashlib.sha256)
         self.board = _Board()
         ports = Ports(
             _Ticks(self.clock, built_ms(self.fs, slot)),

@@ -164,7 +164,12 @@ class DeviceApi:
             self._in_flight.discard(use)
 
     async def _remember(self, operation: Operation, call: Call) -> None:
-        """A request from the future must not become good when its time has come."""
+        """A request from the future must not become good when its time has come.
+
+        Such a nonce is kept for as long as its TS is ahead, so the rate limit counts it.
+        """
+        if self._context.limits.hit(*operation.limit(call)):
+            return
 
         async def store(connection: AsyncConnection) -> None:
             if await operation.may_remember(call, connection):
