@@ -1,0 +1,84 @@
+"""`python -m benchmarks [TOPIC...] [--output FILE]`: measure, show a table, write JSON.
+
+Without topics all are measured and benchmarks/latest.json is written. The exit status is 1 when a
+goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .figure import Figure, Unavailable, write
+from .registry import TOPICS
+
+LATEST = Path(__file__).parent / "latest.json"
+WIDTH = 120  # where nobody watches
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 1 when a goal is missed."""
+    chosen = _parse(arguments)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    figures: list[Figure] = []
+    for name in chosen.topics or TOPICS:
+        start = time.monotonic()
+        try:
+            figures += TOPICS[name]()
+        except Unavailable as reason:
+            console.print(f"{name}: left out: {reason}", markup=False)
+        else:
+            console.print(f"{name}: {time.monotonic() - start:.0f} s", style="dim")
+    console.print(_table(figures))
+    output = chosen.output or (None if chosen.topics else LATEST)
+    if output is not None:
+        write(output, figures)
+    missed = [figure.name for figure in figures if not figure.ok]
+    if missed:
+        console.print(f"missed: {', '.join(missed)}", style="bold red")
+    return 1 if missed else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("benchmarks", description="Measure the product.")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
+    parser.add_argument("--output", type=Path, help="write the figures there as JSON")
+    chosen = parser.parse_args(arguments)
+    for name in chosen.topics:
+        if name not in TOPICS:
+            parser.error(f"{name} is none of {', '.join(TOPICS)}")
+    return chosen
+
+
+def _table(figures: Sequence[Figure]) -> Table:
+    table = Table()
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    table.add_column("share of peer", justify="right")
+    table.add_column("peer")
+    table.add_column("goal", justify="right")
+    table.add_column("")
+    for figure in figures:
+        table.add_row(
+            figure.name,
+            f"{figure.value:,.0f}",
+            figure.unit,
+            "" if figure.ratio is None else f"{figure.ratio:.3f}",
+            figure.peer or "",
+            "" if figure.goal is None else f"{figure.goal:,.0f}",
+            "" if figure.goal is None else "[green]✓[/]" if figure.ok else "[red]✗ missed[/]",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

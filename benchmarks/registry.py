@@ -1,0 +1,18 @@
+"""The topics. A new one is a module with `measure()`, and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from . import fleet, messages, server, wire
+from .figure import Figure
+
+Topic = Callable[[], Iterator[Figure]]
+
+TOPICS: Final[dict[str, Topic]] = {
+    "wire": wire.measure,
+    "message": messages.measure,
+    "server": server.measure,
+    "fleet": fleet.measure,
+}
