@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ks_simulator.application import Release, ReleaseError, build, installed_files
+from ks_simulator.compiled import compiled
 from ks_simulator.keys import RoleKeys, TrustedKey
 
 from .admin import admin_api
@@ -15,17 +16,16 @@ FACTORY_VERSION = "1.0.0"
 FACTORY_COUNTER = 1
 
 
-def factory_release(workspace: Workspace, files: Mapping[str, bytes] | None = None) -> Release:
+def factory_release(workspace: Workspace, small_heap: bool = False) -> Release:
     """The installed firmware as the release that terminals leave the factory with.
 
-    Signed with the release key where it is at hand. Stage 0 and the agent check a slot against
-    the boot record, and signatures only of what they install, so another key does no harm.
-    Raises ToolError.
+    Compiled where it has to fit into a small heap. Signed with the release key where it is at
+    hand: stage 0 and the agent check a slot against the boot record, and signatures only of what
+    they install, so another key does no harm. Raises ToolError.
     """
     try:
-        release = build(
-            files or installed_files(), version=FACTORY_VERSION, counter=FACTORY_COUNTER
-        )
+        files = compiled(installed_files()) if small_heap else installed_files()
+        release = build(files, version=FACTORY_VERSION, counter=FACTORY_COUNTER)
     except ReleaseError as error:
         raise ToolError(str(error)) from None
     at_hand = workspace.release_key.exists()

@@ -36,6 +36,16 @@ def source_files(folder: Path | None) -> dict[str, bytes]:
     return files
 
 
+def compiled_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same for MicroPython alone, as bytecode. Raises ToolError."""
+    from ks_simulator.compiled import compiled
+
+    try:
+        return compiled(files)
+    except ReleaseError as error:
+        raise ToolError(str(error)) from None
+
+
 def built_ms(text: str) -> int:
     """When the release counts as built, in Unix ms: the time given, SOURCE_DATE_EPOCH, or now.
 
@@ -130,12 +140,17 @@ def check_signature(release: Release, public_texts: list[str]) -> None:
 
 
 def build_release(
-    folder: Path | None, version: str, counter: int, release_id: str, built: str, **others: object
+    files: dict[str, bytes],
+    version: str,
+    counter: int,
+    release_id: str,
+    built: str,
+    **others: object,
 ) -> Release:
     """`application.build` with a person's mistakes as ToolError."""
     try:
         return build(
-            source_files(folder),
+            files,
             version=version,
             counter=counter,
             release_id=release_id,

@@ -49,6 +49,9 @@ def build(
             help="Device types it is for, comma-separated.", show_default="all with an ESP32 or RPI"
         ),
     ] = "",
+    bytecode: Annotated[
+        bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
+    ] = False,
 ) -> None:
     """Build a release, unsigned: the files with their manifest. Same input, same bytes."""
     from ks_simulator.application import DEVICE_TYPES
@@ -57,8 +60,11 @@ def build(
 
     wanted = tuple(part.strip() for part in types.split(",") if part.strip()) or DEVICE_TYPES
     expires_ms = releases.parse_time(expires) if expires else None
+    files = releases.source_files(folder)
+    if bytecode:
+        files = releases.compiled_files(files)
     made = releases.build_release(
-        folder, version, counter, release_id, built, types=wanted, expires_ms=expires_ms
+        files, version, counter, release_id, built, types=wanted, expires_ms=expires_ms
     )
     target = out or Path(made.token("FW1"))
     releases.write_release(made, target)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 INTERPRETERS = ("cpython", "micropython", "micropython32")
+SMALL_HEAP = ("micropython32",)
 
 
 def simulate(
@@ -41,12 +42,20 @@ def simulate(
     A new terminal is provisioned first, and put on the server's whitelist where the admin token
     is at hand. Ctrl-C cuts its power.
     """
+    from ks_simulator.process import ProcessTerminal
+
     from .workspace import Workspace
 
     workspace = Workspace.of(data)
     home = folder or workspace.data / "terminals" / d1
     command = interpreter_command(interpreter)
-    asyncio.run(_simulate(workspace, home, d1, server.rstrip("/"), command, seconds, as_json))
+    is_reboot = (home / "factory.toon").exists()
+    public_key = provide(workspace, home, d1, server.rstrip("/"), interpreter in SMALL_HEAP)
+    show = _JsonLines() if as_json else _Lines()
+    if is_reboot:
+        show.line("a reboot: as after a power cut, the first call waits up to 30 s")
+    terminal = ProcessTerminal(d1, home, command, show.event, show.line)
+    asyncio.run(_simulate(workspace, server.rstrip("/"), terminal, public_key, seconds))
 
 
 def interpreter_command(name: str) -> list[str]:
@@ -68,25 +77,11 @@ def interpreter_command(name: str) -> list[str]:
 
 
 async def _simulate(
-    workspace: Workspace,
-    home: Path,
-    d1: str,
-    server: str,
-    command: list[str],
-    seconds: float,
-    as_json: bool,
+    workspace: Workspace, server: str, terminal: ProcessTerminal, public_key: str, seconds: float
 ) -> None:
-    from ks_simulator.process import ProcessTerminal
-
     from .factory import admit
 
-    is_reboot = (home / "factory.toon").exists()
-    public_key = provide(workspace, home, d1, server)
-    await admit(workspace, server, {d1: public_key})
-    show = _JsonLines() if as_json else _Lines()
-    if is_reboot:
-        show.line("a reboot: as after a power cut, the first call waits up to 30 s")
-    terminal = ProcessTerminal(d1, home, command, show.event, show.line)
+    await admit(workspace, server, {terminal.name: public_key})
     try:
         async with asyncio.timeout(seconds or None):
             await terminal.run()
@@ -94,7 +89,9 @@ async def _simulate(
         return
 
 
-def provide(workspace: Workspace, home: Path, d1: str, server: str) -> str:
+def provide(
+    workspace: Workspace, home: Path, d1: str, server: str, small_heap: bool = False
+) -> str:
     """Provision the folder if it is new; gives the terminal's public key. Raises ToolError."""
     from ks_agent.ports import KEY
     from ks_driver.files import HostVault
@@ -110,7 +107,8 @@ def provide(workspace: Workspace, home: Path, d1: str, server: str) -> str:
         if seed is None:
             raise ToolError(f"{home} holds a terminal without a key (wiped); remove the folder")
         return public_text(seed)
-    provision_folder(home, d1, server, trust_of(workspace), factory_release(workspace))
+    release = factory_release(workspace, small_heap)
+    provision_folder(home, d1, server, trust_of(workspace), release)
     (home / "nvs").mkdir(mode=0o700, exist_ok=True)
     seed = os.urandom(SEED_BYTES)
     vault.set(KEY, seed)

@@ -53,6 +53,7 @@ def test_the_svg_holds_the_terminals_and_the_checks(told: Demo, tmp_path: Path) 
     assert "1.1.0" in text
     assert "✗ it holds: it broke" in text
     assert str(tmp_path) not in text
+    assert "url(" not in text.replace("url(#", "")
 
 
 @pytest.mark.parametrize(("good", "status"), [(True, 0), (False, 1)])
