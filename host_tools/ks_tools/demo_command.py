@@ -87,5 +87,7 @@ def _conclude(told: Demo, outcome: Report, as_json: bool) -> None:
         console.print(demo_view.summary(told, outcome))
         return
     console.print(demo_view.terminals_table(told))
+    if told.left_out:
+        say(told.left_out)
     held = sum(check.ok for check in outcome.checks)
     say(f"{held} of {len(outcome.checks)} expectations held, {outcome.seconds:.1f} s")
