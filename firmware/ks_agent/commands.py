@@ -5,7 +5,7 @@ it takes them, the administrators' signatures are good. Then the record is writt
 the effect begins.
 """
 
-from . import lines, signing, timetext, tokens
+from . import life, lines, signing, timetext, tokens
 from .errors import BadSignature, CommandRefused, KsError, Malformed, MissingToken, PeerError
 from .performed import Performed
 from .trust import SERVER
@@ -66,6 +66,8 @@ class Commands:
         answer = yield from exchange.call("commands", {})
         for command in answer.get("CMD", []):
             yield from self.perform(command)
+            if self._identity.state == life.WIPING:
+                return  # nothing is written any more onto what has just been erased
 
     def perform(self, command):
         cmd1 = command.get("CMD1", "")

@@ -4,7 +4,7 @@ from . import lines, signing, timetext
 from .commands import ERROR, LATER, OK, Commands
 from .config import CONNECTION
 from .effects import Restart
-from .errors import CommandRefused, Malformed
+from .errors import CommandRefused, Malformed, PeerError
 from .log import LEVELS, upload
 from .rotation import Rotation
 from .store import STATE, WIPE_PATH
@@ -84,6 +84,8 @@ class Effectors:
     def apply_config(self, command, payload):
         if not payload:
             raise Malformed("no configuration")
+        if self._agent.config.on_trial:
+            raise CommandRefused("BUSY", "another configuration is on trial")
         self._agent.config.try_out(payload, command["CMD1"])
         return LATER
         yield
@@ -122,7 +124,9 @@ class Effectors:
     def rotate_device_key(self, command, payload):
         try:
             yield from self._rotation.rotate()
-        except OSError:
+        except (OSError, PeerError):
+            if not self._rotation.in_doubt:
+                raise
             return LATER
         return OK, ""
 
@@ -175,9 +179,7 @@ class Effectors:
         """Erase, or go on erasing after a power cut, then owe the acknowledgement."""
         agent = self._agent
         record = agent.store.read(WIPE_PATH)
-        for name in agent.store.names(STATE[:-1]):
-            if name not in SPARED:
-                agent.store.remove(STATE + name)
+        agent.store.clear(STATE[:-1], SPARED)
         agent.outbox.clear()
         agent.trust.forget()
         agent.config.forget({key: record[key] for key in CONNECTION if key in record})

@@ -25,8 +25,7 @@ class Outbox:
         return self._store.read_or_none(self._path(op, key))
 
     def clear(self):
-        for name in self._store.names(FOLDER):
-            self._store.remove(FOLDER + "/" + name)
+        self._store.clear(FOLDER)
 
     def flush(self, exchange):
         """Send all that waits. What the server refuses for good is gone, and logged."""

@@ -53,9 +53,11 @@ class Performed:
     def _until(self, command):
         if "CMD5" in command:
             until_ms = timetext.parse_ms(command["CMD5"]) + GRACE_MS
-        else:
+        elif self._clock.synced:
             until_ms = self._clock.now_ms() + NO_EXPIRY_MS
-        return timetext.format_ms(until_ms)
+        else:
+            until_ms = timetext.LAST_MS  # nobody knows when that will be
+        return timetext.format_ms(min(until_ms, timetext.LAST_MS))
 
     def _forget_expired(self):
         if not self._clock.synced:

@@ -29,7 +29,9 @@ class Rotation:
         return self.pending and not self.committed
 
     def rotate(self):
-        """Raises Refused if the server does not want it, OSError while it is in doubt."""
+        """Raises Refused, PeerError or OSError; unless the server clearly does not want the new
+        key, it is in doubt then.
+        """
         vault = self._ports.vault
         seed = self._ports.rng.random_bytes(32)
         if seed == bytes(32) or seed == self._identity.seed:
@@ -43,8 +45,10 @@ class Rotation:
 
         try:
             yield from self._exchange.call("rotate-key", tokens, None, seal)
-        except Refused:
-            vault.erase(KEY_NEXT)
+        except Refused as refused:
+            # Others may be about a second copy of a request that was accepted (NONCE_REUSE).
+            if refused.code == "UNAUTHORIZED":
+                vault.erase(KEY_NEXT)
             raise
         self._commit(seed)
 

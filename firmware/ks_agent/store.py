@@ -99,6 +99,16 @@ class Store:
             return []
         return sorted(name for name in names if not name.endswith(".new"))
 
+    def clear(self, folder, spared=()):
+        """Remove all of a folder's files but those spared, also what interrupted writes left."""
+        try:
+            names = self._fs.listdir(folder)
+        except OSError:
+            return
+        for name in names:
+            if name not in spared:
+                self.remove(folder + "/" + name)
+
     def _make_folders(self, path):
         parts = path.split("/")[:-1]
         for count in range(1, len(parts) + 1):

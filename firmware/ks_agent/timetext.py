@@ -5,6 +5,9 @@ Integers only: the ESP32's floats are single precision and its epoch is 2000.
 
 from .errors import Malformed
 
+# The last moment that can be written: the end of year 9999.
+LAST_MS = 253402300799999
+
 _DAYS_BEFORE = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import stage0
 import httpx
+import stage0
 
 from ks_agent import lines, signing
 from ks_agent.agent import Agent

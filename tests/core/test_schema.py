@@ -4,6 +4,7 @@ from support import raises
 
 from ks_agent import lines, schema, tokens
 from ks_agent.errors import Malformed, MissingToken
+from ks_agent.message import SIGNATURE_KEYS
 
 COMMON = {
     "D1": "dev_1",
@@ -90,7 +91,15 @@ def test_without_op_a_token_that_only_another_operation_knows_is_malformed():
                     continue
                 value = [] if key in schema.LISTS else _good_value(key)
                 raises(Malformed, schema.check_request, op, request(op, {key: value}))
-                schema.check_request(op, request(op, {key: value, "OP": op}))
+                if key not in SIGNATURE_KEYS:
+                    schema.check_request(op, request(op, {key: value, "OP": op}))
+
+
+def test_a_signature_that_the_operation_does_not_have_is_malformed():
+    for op in SPECIFIC:
+        for key in SIGNATURE_KEYS:
+            if not schema.REQUESTS[op].knows(key):
+                raises(Malformed, schema.check_request, op, request(op, {"OP": op, key: "x"}))
 
 
 def test_an_answer_is_never_a_request():
