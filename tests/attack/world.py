@@ -12,7 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import stage0
@@ -74,22 +74,23 @@ class World(Server):
 
     app: Application = field(kw_only=True)
 
-    async def admin(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+    admin_headers: ClassVar = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+
+    async def admin(self, method: str, path: str, body: Any = None) -> Any:
         """The administrator's answer: its JSON, `error` included."""
-        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         url = f"{BASE}/api/admin{path}"
-        answer = await self.http.request(method, url, json=body, headers=headers, **options)
+        answer = await self.http.request(method, url, json=body, headers=self.admin_headers)
         return answer.json() if answer.content else None
 
     async def publish(self, release: Release) -> None:
         """Upload a bundle, sign it with the server's key, publish it."""
-        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         url = f"{BASE}/api/admin/releases"
-        answer = await self.http.post(url, content=release.assemble(), headers=headers)
+        data = release.assemble()
+        answer = await self.http.post(url, content=data, headers=self.admin_headers)
         assert answer.status_code == 201, answer.text
         for step in ("sign", "publish"):
             url = f"{BASE}/api/admin/releases/{release.token('FW1')}/{step}"
-            answer = await self.http.post(url, headers=headers)
+            answer = await self.http.post(url, headers=self.admin_headers)
             assert answer.status_code == 200, answer.text
 
     def names(self) -> dict[str, Any]:

@@ -1,0 +1,408 @@
+"""Releases that nobody signed, or signed for something else: none is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ks_agent import bundle, signing, toon
+from ks_agent.effects import Response
+from ks_agent.store import as_text
+from ks_simulator.application import Release
+from tests.attack.world import (
+    RELEASE_SEED,
+    STRANGER_SEED,
+    Forward,
+    Terminal,
+    World,
+    answer_of,
+    application,
+    as_response,
+    deliver,
+    op_of,
+)
+from tests.server.client import BASE, CRYPTO, DAY_MS, SERVER_SEED, Clock
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LINK = f"{BASE}/api/devices/firmware/download?token=x"
+
+
+class Offer:
+    """An update as a server with the right key could offer it, bent as a test likes.
+
+    `data` is what a download gives, `ranged` what the reads of head and manifest give.
+    """
+
+    def __init__(self, data: bytes, fw1: str = "app-1.1.0", fw2: str = "1.1.0") -> None:
+        self.data = data
+        self.ranged = data
+        self.tokens = {
+            "S1": "update_available",
+            "FW1": fw1,
+            "FW2": fw2,
+            "FW3": LINK,
+            "FW4": hashlib.sha256(data).hexdigest(),
+            "FW5": str(len(data)),
+        }
+        self.sign()
+
+    def sign(self, seed: bytes = SERVER_SEED) -> Offer:
+        self.tokens["FW_SIG"] = signing.sign_release(CRYPTO, seed, self.tokens)
+        return self
+
+    async def meddle(self, effect: Any, forward: Forward) -> Response:
+        if effect.url == self.tokens.get("FW3"):
+            return self.serve(effect)
+        response = await forward(effect)
+        op = op_of(effect)
+        if op not in ("heartbeat", "firmware/check"):
+            return response
+        answer = answer_of(response)
+        if "ERR1" in answer:
+            return response
+        if op == "heartbeat":
+            answer |= {"FW_AVAILABLE": "true", "FW2": self.tokens.get("FW2", "9.0.0")}
+        else:
+            for key in ("S1", "RTO"):
+                answer.pop(key, None)
+            answer |= self.tokens
+        signing.sign_message(CRYPTO, SERVER_SEED, answer, "SIG_SERV")
+        return as_response(answer)
+
+    def serve(self, effect: Any) -> Response:
+        if effect.kind == "download":
+            if len(self.data) > effect.max_bytes:
+                raise OSError("the answer is too long")
+            return deliver(effect, 200, {}, self.data)
+        first, last = dict(effect.headers)["Range"].removeprefix("bytes=").split("-")
+        return Response(206, {}, self.ranged[int(first) : int(last) + 1])
+
+
+async def attempt(terminal: Terminal, offer: Offer) -> str:
+    """Offer it: "staged", or the code of the refusal."""
+    terminal.wire.meddle = offer.meddle
+    before = terminal.board.shown.copy()
+    for _ in range(4):
+        await terminal.cycle()
+        if terminal.restarts:
+            return "staged"
+        if "update_refused" in terminal.events():
+            return str(terminal.details("update_refused")[-1]["code"])
+    return f"nothing: {terminal.board.shown[len(before) :]}"
+
+
+def good() -> Release:
+    return application("1.1.0", 2)
+
+
+def resigned(release: Release, seed: bytes = RELEASE_SEED, **fields: Any) -> bytes:
+    """The bundle with these fields of its manifest changed, and signed again."""
+    manifest = bytes(toon.encode({**release.message, **fields}, as_text)) + b"\n"
+    signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, manifest))
+    content = release.assemble()[bundle.HEAD_BYTES + len(release.manifest) :]
+    return bytes(bundle.make_head(manifest, signature)) + manifest + content
+
+
+def untouched(terminal: Terminal, before: dict[str, bytes]) -> bool:
+    """The running slot and the boot record are what they were."""
+    now = terminal.flash()
+    return all(
+        now.get(path) == data for path, data in before.items() if path.startswith("slot_a/")
+    ) and now.get("data/state/boot.toon") == before.get("data/state/boot.toon")
+
+
+async def test_a_release_that_is_good_is_staged(shared: World) -> None:
+    """So that the tests below fail when they should."""
+    terminal = await shared.living()
+    assert await attempt(terminal, Offer(good().assemble())) == "staged"
+
+
+def _unsigned(offer: Offer) -> None:
+    del offer.tokens["FW_SIG"]
+
+
+def _other(key: str, value: str) -> Callable[[Offer], None]:
+    def change(offer: Offer) -> None:
+        offer.tokens[key] = value
+
+    return change
+
+
+def _signed_again(key: str, value: str) -> Callable[[Offer], None]:
+    def change(offer: Offer) -> None:
+        offer.tokens[key] = value
+        offer.sign()
+
+    return change
+
+
+def _bytes(change: Callable[[bytes], bytes], honest: bool) -> Callable[[Offer], None]:
+    """Other bytes than the release's; `honest`: the server's own signature is over them."""
+
+    def bend(offer: Offer) -> None:
+        offer.data = offer.ranged = change(offer.data)
+        if honest:
+            digest = hashlib.sha256(offer.data).hexdigest()
+            offer.tokens |= {"FW4": digest, "FW5": str(len(offer.data))}
+            offer.sign()
+
+    return bend
+
+
+def _swapped(offer: Offer) -> None:
+    """The manifest of the release, and a download of other bytes of the same size."""
+    offer.data = offer.data[:-1] + b"\x00"
+
+
+def _flipped(place: int) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        at = place if place >= 0 else len(data) + place
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    return change
+
+
+def _of(data: bytes) -> Callable[[Offer], None]:
+    def change(offer: Offer) -> None:
+        offer.__init__(data)  # type: ignore[misc]
+
+    return change
+
+
+RELEASE = good()
+HEAD = bundle.HEAD_BYTES
+OTHER_TYPE = application("1.1.0", 2, types=["ESP32_READER"])
+UPDATES: dict[str, tuple[Callable[[Offer], None], tuple[str, ...]]] = {
+    "no FW_SIG": (_unsigned, ("MISSING_TOKEN",)),
+    "FW_SIG by a stranger": (lambda offer: void(offer.sign(STRANGER_SEED)), ("SIG_INVALID",)),
+    "FW_SIG by the release key": (lambda offer: void(offer.sign(RELEASE_SEED)), ("SIG_INVALID",)),
+    "FW1 changed": (_other("FW1", "app-9"), ("SIG_INVALID",)),
+    "FW2 changed": (_other("FW2", "1.1.1"), ("SIG_INVALID",)),
+    "FW4 changed": (_other("FW4", "0" * 64), ("SIG_INVALID",)),
+    "FW5 changed": (_other("FW5", "9999"), ("SIG_INVALID",)),
+    "the manifest of another release": (_signed_again("FW1", "app-9"), ("MIX_AND_MATCH",)),
+    "the manifest of another version": (_signed_again("FW2", "1.2.0"), ("MIX_AND_MATCH",)),
+    "the same version": (_signed_again("FW2", "1.0.0"), ("DOWNGRADE",)),
+    "an older version": (_signed_again("FW2", "0.9.9"), ("DOWNGRADE",)),
+    "an early version of the same": (_signed_again("FW2", "1.0.0-rc.1"), ("DOWNGRADE",)),
+    "no version": (_signed_again("FW2", "newest"), ("MALFORMED",)),
+    "a size that is none": (_signed_again("FW5", "0"), ("TOO_LARGE",)),
+    "a negative size": (_signed_again("FW5", "-1"), ("TOO_LARGE",)),
+    "a size beyond the flash": (_signed_again("FW5", "1048577"), ("TOO_LARGE",)),
+    "a size that is not its own": (_signed_again("FW5", "9999"), ("SIZE",)),
+    "a hash that is not its own": (_signed_again("FW4", "0" * 64), ("HASH",)),
+    "manifest by a stranger": (_of(resigned(RELEASE, STRANGER_SEED)), ("SIG_INVALID",)),
+    "manifest by the server": (_of(resigned(RELEASE, SERVER_SEED)), ("SIG_INVALID",)),
+    "another type of device": (_of(OTHER_TYPE.assemble()), ("WRONG_TYPE",)),
+    "a type that begins alike": (_of(resigned(RELEASE, TYPES="ESP32_TERMINAL2")), ("WRONG_TYPE",)),
+    "types with a blank": (_of(resigned(RELEASE, TYPES=" ESP32_TERMINAL")), ("WRONG_TYPE",)),
+    "behind the counter": (_of(resigned(RELEASE, COUNTER="4")), ("ROLLBACK",)),
+    "no counter": (_of(resigned(RELEASE, COUNTER="")), ("MALFORMED",)),
+    "a negative counter": (_of(resigned(RELEASE, COUNTER="-1")), ("MALFORMED",)),
+    "expired": (_of(resigned(RELEASE, EXPIRES="2027-01-01T00:00:00Z")), ("EXPIRED",)),
+    "another kind": (_of(resigned(RELEASE, KIND="bootloader")), ("KIND",)),
+    "head cut": (_bytes(lambda data: data[:100], True), ("TOO_LARGE",)),
+    "cut in the manifest": (_bytes(lambda data: data[:300], True), ("MALFORMED",)),
+    "cut by a byte": (_bytes(lambda data: data[:-1], True), ("SIZE",)),
+    "cut by a byte on the way": (_bytes(lambda data: data[:-1], False), ("SIZE",)),
+    "longer by a byte": (_bytes(lambda data: data + b"x", True), ("SIZE",)),
+    "a bit of the head": (_bytes(_flipped(30), True), ("SIG_INVALID", "MALFORMED")),
+    "a bit of the manifest": (_bytes(_flipped(HEAD + 30), True), ("SIG_INVALID",)),
+    "a bit of a file": (_bytes(_flipped(-20), True), ("HASH",)),
+    "a bit of a file on the way": (_bytes(_flipped(-20), False), ("HASH",)),
+    "the bytes of another file": (_swapped, ("HASH",)),
+    "two files exchanged": (
+        _bytes(lambda data: data[: -1015] + data[-16:] + data[-1015:-16], True), ("HASH",),
+    ),
+    "nothing but a head": (_bytes(lambda data: data[:128], True), ("TOO_LARGE",)),
+    "zeroes": (_bytes(lambda data: bytes(len(data)), True), ("MALFORMED",)),
+}  # fmt: skip
+
+
+def void(_value: object) -> None:
+    """What a lambda gives back when nobody wants it."""
+
+
+@pytest.mark.parametrize("case", UPDATES)
+async def test_a_release_that_must_not_be_installed_is_refused_by_name(
+    shared: World, case: str
+) -> None:
+    bend, codes = UPDATES[case]
+    terminal = await shared.living()
+    terminal.vault.set("counter", b"5" if case == "behind the counter" else b"1")
+    before = terminal.flash()
+    offer = Offer(RELEASE.assemble())
+    bend(offer)
+    assert await attempt(terminal, offer) in codes
+    assert untouched(terminal, before)
+    assert terminal.restarts == []
+    terminal.wire.meddle = None
+    heard = terminal.events().count("heartbeat")
+    await terminal.run(lambda: terminal.events().count("heartbeat") > heard)
+
+
+PATHS = (
+    "../evil.py", "a/../../evil.py", "/etc/passwd", "a//b.py", "./a.py", "a/.", "a\\b.py", "",
+    "a b.py", "manifest.toon", "manifest.sig", "a/" * 60 + "x", "data/../x", "\u00e4.py", "a\x00b",
+    "x" * 97, "..", ".", "a/..", "C:evil",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_path_that_leads_out_of_the_slot_is_refused(shared: World, path: str) -> None:
+    terminal = await shared.living()
+    rows: Any = RELEASE.message["FILE"]
+    files = sorted([*rows[1:], {**rows[0], "PATH": path}], key=lambda row: str(row["PATH"]))
+    outside = {
+        name: data for name, data in terminal.flash().items() if not name.startswith("slot_b/")
+    }
+    outside = {name: data for name, data in outside.items() if "/outbox/" not in name}
+    assert await attempt(terminal, Offer(resigned(RELEASE, FILE=files))) == "MALFORMED"
+    now = {name: data for name, data in terminal.flash().items() if "/outbox/" not in name}
+    assert {name: data for name, data in now.items() if not name.startswith("slot_b/")} == outside
+
+
+@pytest.mark.parametrize("change", ["twice", "out of order", "a folder and a file"])
+async def test_a_list_of_files_that_contradicts_itself_is_refused(
+    shared: World, change: str
+) -> None:
+    terminal = await shared.living()
+    rows: Any = RELEASE.message["FILE"]
+    files = {
+        "twice": [*rows, rows[-1]],
+        "out of order": rows[::-1],
+        "a folder and a file": [{**rows[0], "PATH": "lib"}, *rows[1:]],
+    }[change]
+    before = terminal.flash()
+    outcome = await attempt(terminal, Offer(resigned(RELEASE, FILE=files)))
+    assert outcome in ("MALFORMED", "SIZE") or outcome.startswith("nothing"), outcome
+    assert untouched(terminal, before)
+
+
+async def test_a_terminal_without_the_time_installs_nothing(shared: World) -> None:
+    """It could not tell an expired release from a new one."""
+    terminal = await shared.living()
+    offer = Offer(RELEASE.assemble())
+
+    async def slow(effect: Any, forward: Forward) -> Response:
+        terminal.clock.ms += 10_000
+        return await offer.meddle(effect, forward)
+
+    terminal.boot()
+    terminal.wire.meddle = slow
+    for _ in range(4):
+        await terminal.cycle()
+    assert not terminal.agent.clock.synced
+    assert terminal.details("update_refused")[-1]["code"] == "EXPIRED"
+    assert terminal.restarts == []
+
+
+async def test_a_download_that_never_ends_is_cut_off_and_the_running_release_goes_on(
+    shared: World,
+) -> None:
+    terminal = await shared.living()
+    offer = Offer(RELEASE.assemble())
+    attempts = []
+    poured = []
+
+    async def endless(effect: Any, forward: Forward) -> Response:
+        if effect.kind != "download":
+            return await offer.meddle(effect, forward)
+        attempts.append(effect)
+        effect.sink(offer.data)
+        for _ in range(1000):
+            poured.append(effect)
+            effect.sink(bytes(2048))  # the sink has the last word, should the driver go on
+        raise AssertionError("it swallowed two megabytes")
+
+    terminal.wire.meddle = endless
+    before = terminal.flash()
+    for _ in range(3):
+        await terminal.cycle()
+    assert attempts
+    assert poured == attempts
+    assert terminal.details("update_refused")[-1]["code"] == "SIZE"
+    assert untouched(terminal, before)
+
+
+@pytest.mark.parametrize("status", [200, 404, 416, 500])
+async def test_a_server_that_answers_a_range_with_something_else_is_a_failure_of_the_link(
+    shared: World, status: int
+) -> None:
+    terminal = await shared.living()
+    offer = Offer(RELEASE.assemble())
+
+    async def meddle(effect: Any, forward: Forward) -> Response:
+        if "Range" in dict(effect.headers):
+            return Response(status, {}, offer.data)
+        return await offer.meddle(effect, forward)
+
+    terminal.wire.meddle = meddle
+    for _ in range(3):
+        await terminal.cycle()
+    assert "offline" in terminal.events()
+    assert "slot_b/manifest.toon" not in terminal.flash()
+
+
+async def test_a_bundle_exchanged_between_its_manifest_and_its_download_is_refused(
+    shared: World,
+) -> None:
+    """Both are good releases, each signed: only together they are none."""
+    terminal = await shared.living()
+    offer = Offer(RELEASE.assemble())
+    offer.data = application("1.1.0", 2, built_ms=Clock().ms - DAY_MS).assemble()
+    assert await attempt(terminal, offer) in ("HASH", "SIZE")
+
+
+async def test_an_update_that_was_rolled_back_is_not_tried_again(shared: World) -> None:
+    terminal = await shared.living()
+    offer = Offer(RELEASE.assemble())
+    assert await attempt(terminal, offer) == "staged"
+
+    async def down(effect: Any, forward: Forward) -> Response:
+        raise OSError("no link")
+
+    terminal.wire.meddle = down
+    await terminal.run(lambda: terminal.slot == "a", 2000)
+    assert terminal.restarts.count("trial without a signed round trip") == 3
+    terminal.restarts.clear()
+    assert (await attempt(terminal, offer)).startswith("nothing")
+    assert terminal.slot == "a"
+
+
+async def test_an_unsigned_heartbeat_confirms_no_update(shared: World) -> None:
+    terminal = await shared.living()
+    assert await attempt(terminal, Offer(RELEASE.assemble())) == "staged"
+
+    async def lie(effect: Any, forward: Forward) -> Response:
+        return as_response({"S1": "ok", "RTO": "60"})
+
+    terminal.wire.meddle = lie
+    for _ in range(5):
+        await terminal.cycle()
+    assert "update_confirmed" not in terminal.events()
+    assert b"TRIAL" in terminal.flash()["data/state/boot.toon"]
+
+
+@pytest.mark.parametrize("change", ["manifest", "signature", "file", "longer", "shorter", "type"])
+async def test_the_server_publishes_no_bundle_that_is_not_whole(shared: World, change: str) -> None:
+    data = RELEASE.assemble()
+    forged = {
+        "manifest": resigned(RELEASE, STRANGER_SEED),
+        "signature": data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        "file": data[:-1] + b"x",
+        "longer": data + b"x",
+        "shorter": data[:-1],
+        "type": resigned(RELEASE, TYPES=""),
+    }[change]
+    folder = shared.context.settings.firmware_folder
+    before = os.listdir(folder)
+    url = f"{BASE}/api/admin/releases"
+    answer = await shared.http.post(url, content=forged, headers=shared.admin_headers)
+    assert answer.json()["error"]["code"] in ("INVALID", "SIG_INVALID")
+    assert os.listdir(folder) == before
