@@ -20,6 +20,7 @@ from .refusal import Refusal
 BODY_TIMEOUT_S: Final = 10.0
 # read and thrown away after a refusal, so that a client still sending gets to read the answer
 DRAIN_MAX_BYTES: Final = 256 * 1024
+_LENGTH_MAX_DIGITS: Final = 18
 
 Answer = dict[str, Any]
 
@@ -61,7 +62,8 @@ def syntax_of(method: str, headers: dict[bytes, bytes]) -> str:
 async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
     """The body. Raises Refusal: TOO_LARGE as soon as it is known, MALFORMED when it ends early."""
     declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > max_bytes:
+    # Python refuses to read a number of thousands of digits
+    if declared.isdigit() and (len(declared) > _LENGTH_MAX_DIGITS or int(declared) > max_bytes):
         await _drain(receive)
         raise Refusal("TOO_LARGE", f"more than {max_bytes} bytes")
     pieces: list[bytes] = []
