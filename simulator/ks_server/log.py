@@ -6,18 +6,21 @@ should be for a package that others use as a library.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Final, TextIO
 from urllib.parse import unquote, urlsplit
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
+
+from ks_agent.schema import REQUESTS
 
 from .settings import Settings
 
@@ -145,35 +148,45 @@ def get_logger(name: str = "ks_server") -> structlog.stdlib.BoundLogger:
 
 class AccessLog:
     """One line for every request, made without the detours of the others: it is on the path of
-    every heartbeat. The same form, the same redaction."""
+    every heartbeat. The same form, the same redaction.
+
+    The lines of one turn of the event loop are one record, written in the next turn.
+    """
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("ks_server.access")
+        self._tail = f'"level": "info", "logger": "{self._logger.name}", "time": "'
+        self._lines: list[str] = []
 
     def write(self, method: str, path: str, status: int, ms: float, source: str) -> None:
         """`path` is without the query string: of a device's GET that is its signed message."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        line = {
-            "method": method,
-            "path": redactor.text(path),
-            "status": status,
-            "ms": round(ms, 2),
-            "source": source,
-            "event": "request",
-            "request_id": request_id.get(),
-            "level": "info",
-            "logger": self._logger.name,
-            "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        }
-        record = logging.LogRecord(
-            self._logger.name, logging.INFO, "", 0, _encode(line), None, None
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        what = _DEVICE_REQUESTS.get((method, path)) or _method_and_path(method, path)
+        self._lines.append(
+            f'{{{what}, "status": {status}, "ms": {ms:.2f}, "source": {_quoted(source)}, '
+            f'"event": "request", "request_id": {_quoted(request_id.get())}, '
+            f'{self._tail}{datetime.now(UTC).isoformat()[:-6]}Z"}}'
         )
+
+    def _flush(self) -> None:
+        text = "\n".join(self._lines)
+        self._lines.clear()
+        record = logging.LogRecord(self._logger.name, logging.INFO, "", 0, text, None, None)
         record.finished = True
         self._logger.handle(record)
 
 
-_encode = json.JSONEncoder().encode
+def _method_and_path(method: str, path: str) -> str:
+    return f'"method": {_quoted(method)}, "path": {_quoted(redactor.text(path))}'
+
+
+_DEVICE_REQUESTS: Final = {
+    (request.method, request.path): _method_and_path(request.method, request.path)
+    for request in REQUESTS.values()
+}
 
 
 class _Formatter(ProcessorFormatter):
