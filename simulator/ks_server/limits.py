@@ -1,7 +1,8 @@
 """Rate limits in memory: per source address, and per device and operation (PROTOCOL section 5).
 
-Fixed windows of the library `limits`, on a storage that keeps the server's own clock and a bounded
-number of keys.
+Fixed windows, written as the library `limits` reads them ("100/hour"), by the server's own clock
+and with a bounded number of keys. The library's own storage and strategy would ask the computer's
+clock, and take longer than all else that a limit costs.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from limits import RateLimitItem, parse
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
+from limits import parse
 
 from .settings import Settings
 
@@ -36,52 +35,41 @@ _SETTING_OF: Final = {
 }
 
 
-class Windows(Storage):
+class Windows:
     """Counters that end with their window: key -> [count, end in ms]. Oldest keys give way."""
 
-    STORAGE_SCHEME = None
-
     def __init__(self, now_ms: Callable[[], int], max_keys: int = MAX_KEYS) -> None:
-        super().__init__()
         self._now_ms = now_ms
         self._max_keys = max_keys
         self._windows: dict[str, list[int]] = {}
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        return KeyError
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count; `expiry` is the window's length in seconds."""
+    def incr(self, key: str, length_s: int) -> int:
+        """Count one; the count of this window so far."""
         now_ms = self._now_ms()
         window = self._windows.get(key)
         # a clock that went back would otherwise keep a window open for as long as it went
-        if window is None or not now_ms < window[1] <= now_ms + expiry * 1000:
+        if window is None or not now_ms < window[1] <= now_ms + length_s * 1000:
             self._make_room(now_ms)
-            self._windows[key] = [amount, now_ms + expiry * 1000]
-            return amount
-        window[0] += amount
+            self._windows[key] = [1, now_ms + length_s * 1000]
+            return 1
+        window[0] += 1
         return window[0]
 
     def get(self, key: str) -> int:
+        """The count, 0 outside a window."""
         window = self._windows.get(key)
         return window[0] if window is not None and window[1] > self._now_ms() else 0
 
-    def get_expiry(self, key: str) -> float:
-        """Unix seconds at which the key's window ends."""
+    def left_ms(self, key: str) -> int:
+        """Until the key's window ends."""
         window = self._windows.get(key)
-        return (window[1] if window is not None else self._now_ms()) / 1000
-
-    def check(self) -> bool:
-        return True
+        return 0 if window is None else window[1] - self._now_ms()
 
     def reset(self) -> int:
+        """Forget all; how many there were."""
         count = len(self._windows)
         self._windows.clear()
         return count
-
-    def clear(self, key: str) -> None:
-        self._windows.pop(key, None)
 
     def _make_room(self, now_ms: int) -> None:
         if len(self._windows) < self._max_keys:
@@ -97,18 +85,22 @@ class Limits:
     """The limits of the settings; an empty setting is no limit."""
 
     def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
-        self._now_ms = now_ms
-        self._windows = FixedWindowRateLimiter(Windows(now_ms))
-        self._items: dict[str, RateLimitItem | None] = {}
+        self._windows = Windows(now_ms)
+        # uses, and seconds in which there may be as many
+        self._limits: dict[str, tuple[int, int] | None] = {}
         for name, setting in _SETTING_OF.items():
             text: Any = getattr(settings, "rate_limit_" + setting)
-            self._items[name] = parse(text) if text else None
+            item = parse(text) if text else None
+            self._limits[name] = None if item is None else (item.amount, item.get_expiry())
 
     def hit(self, name: str, *identifiers: str) -> int:
         """Count one use of the limit `name`; 0, or seconds to wait when it is exceeded."""
-        item = self._items[name]
-        # the operations that share a setting have a window each
-        if item is None or self._windows.hit(item, name, *identifiers):
+        limit = self._limits[name]
+        if limit is None:
             return 0
-        ends_s = self._windows.get_window_stats(item, name, *identifiers).reset_time
-        return max(1, min(3600, int(ends_s - self._now_ms() / 1000) + 1))
+        uses, length_s = limit
+        # the operations that share a setting have a window each
+        key = "/".join((name, *identifiers))
+        if self._windows.incr(key, length_s) <= uses:
+            return 0
+        return max(1, min(3600, self._windows.left_ms(key) // 1000 + 1))

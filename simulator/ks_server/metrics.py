@@ -33,10 +33,14 @@ class Metrics:
             ["op", "code", "signed"], registry=self.registry,
         )  # fmt: skip
         self._events = Counter("ks_events", "Events announced", ["event"], registry=self.registry)
+        # looking a child up by its labels takes longer than counting
         self._areas: dict[str, tuple[Histogram, dict[int, Counter]]] = {}
-        self.in_flight = Gauge(
+        self._accepted: dict[str, Counter] = {}
+        self._announced: dict[str, Counter] = {}
+        self.in_flight = 0
+        Gauge(
             "ks_http_requests_in_flight", "Requests being answered", registry=self.registry
-        )
+        ).set_function(lambda: self.in_flight)
         self.writer_queue = Gauge(
             "ks_writer_queue", "Jobs waiting for the database writer", registry=self.registry
         )
@@ -59,7 +63,10 @@ class Metrics:
 
     def accepted(self, op: str) -> None:
         """A device request that was done."""
-        self._operations.labels(op).inc()
+        counter = self._accepted.get(op)
+        if counter is None:
+            counter = self._accepted[op] = self._operations.labels(op)
+        counter.inc()
 
     def refused(self, op: str, code: str, signed: bool) -> None:
         """A device request refused with ERR1 `code`; `signed` is whether SIG1 had been verified.
@@ -70,7 +77,10 @@ class Metrics:
 
     def event(self, name: str) -> None:
         """An event of hooks.EVENTS."""
-        self._events.labels(name).inc()
+        counter = self._announced.get(name)
+        if counter is None:
+            counter = self._announced[name] = self._events.labels(name)
+        counter.inc()
 
     def render(self) -> bytes:
         """The Prometheus text format."""

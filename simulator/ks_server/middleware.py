@@ -123,12 +123,12 @@ class RequestMiddleware:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
             await self._app(scope, receive, send_with_id)
         finally:
             seconds = perf_counter() - started
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             self._metrics.request(area_of(scope["path"]), status, seconds)
             self._log.write(scope["method"], scope["path"], status, seconds * 1000, source)
 
