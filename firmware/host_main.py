@@ -24,7 +24,6 @@ gc.collect()
 import asyncio
 
 from ks_driver.authority import Authority
-from ks_driver.crash import record_crash
 from ks_driver.host import build_ports
 from ks_driver.http import HttpClient
 from ks_driver.loop import drive
@@ -37,6 +36,8 @@ async def live(ports):
     try:
         agent = Agent(ports)
     except Exception as crash:
+        from ks_driver.crash import record_crash
+
         record_crash(ports.fs, crash)
         raise
     http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))

@@ -260,7 +260,7 @@ def example_trust() -> str:
 
 
 def example_bundle() -> str:
-    files = [("main.py", b"print('hello')\n"), ("ks_agent/__init__.py", b"")]
+    files = [("ks_agent/__init__.py", b""), ("main.py", b"print('hello')\n")]
     manifest = {
         "KIND": bundle.APPLICATION,
         "FW1": "terminal-1.11.0",

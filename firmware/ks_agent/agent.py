@@ -10,7 +10,7 @@ from .backoff import SPREAD_MS, Backoff, Link
 from .clock import Clock
 from .config import Config
 from .effects import Restart, Sleep
-from .errors import PeerError, Refused, Unbound
+from .errors import LocalError, PeerError, Refused, Unbound
 from .exchange import Exchange, wait_s
 from .identity import Identity, read_factory
 from .log import Log, upload
@@ -31,6 +31,7 @@ SELDOM = (
     "unpack",
     "slots",
     "bundle",
+    "lines",
 )
 
 FIRST_RETRY_MS = 60000
@@ -62,7 +63,7 @@ class Agent:
         self.outbox = Outbox(self.store, self.log)
         self.progress = Progress(self.clock, Backoff(ports.rng, FIRST_RETRY_MS, LONGEST_RETRY_MS))
         self.exchange = Exchange(
-            ports, self.identity, self.trust, self.config, self.clock, self.link
+            ports, self.identity, self.trust, self.config, self.clock, self.link, self.log
         )
         self._backoff = Backoff(ports.rng)
         self._rto_s = DEFAULT_RTO_S
@@ -107,9 +108,12 @@ class Agent:
             self.ports.board.show("key_made", {})
         if not self.identity.adopted:
             self._adopt()
+        elif not self.config.get("SERVER"):
+            self._configure(read_factory(self.ports.fs))
         if self.trust.restored:
             self.log.error("the trust store was damaged: back to the factory's keys")
-        self._rto_s = int((self.store.read_or_none(RTO_PATH) or {}).get("RTO", DEFAULT_RTO_S))
+        interval = self.store.read_or_none(RTO_PATH) or {}
+        self._rto_s = wait_s(interval, "RTO", RTO_MIN_S, RTO_MAX_S) or DEFAULT_RTO_S
         crash = self.store.read_or_none(CRASH_PATH)
         if crash is not None:
             self.log.add("FATAL", "crashed: %s %s" % (crash.get("CLASS"), crash.get("TEXT")))
@@ -122,9 +126,16 @@ class Agent:
 
     def _adopt(self):
         factory = read_factory(self.ports.fs)
-        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
-        self.config.start(fields)
+        self._configure(factory)
         self.identity.adopt(factory)
+
+    def _configure(self, factory):
+        """The factory's configuration: at first, and where the terminal's own was damaged."""
+        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
+        try:
+            self.config.start(fields)
+        except PeerError as error:
+            raise LocalError("factory.toon: " + str(error))
 
     def _first_wait_ms(self):
         # After a power cut a whole site boots at once; a terminal that never registered is alone.
@@ -157,7 +168,7 @@ class Agent:
         if self.identity.state == life.UNREGISTERED or self._unknown:
             yield from self._register()
         if self.identity.state == life.REVOKED:
-            yield from self._effectors().commands.poll(self.exchange)
+            yield from self._obey()
             yield from self.outbox.flush(self.exchange)
             if self.identity.state == life.WIPING:
                 return
@@ -170,7 +181,7 @@ class Agent:
 
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
-            yield from self._effectors().commands.poll(self.exchange)
+            yield from self._obey()
         if self.identity.state == life.WIPING:
             return
         yield from self.outbox.flush(self.exchange)
@@ -194,6 +205,12 @@ class Agent:
         self.identity.spend_token()
         self._take_rto(answer)
         self.ports.board.show("registered", {"D1": self.identity.d1})
+
+    def _obey(self):
+        # Their code comes into memory after the answer was verified, which takes room too.
+        commands = yield from self.exchange.commands()
+        if commands:
+            yield from self._effectors().commands.perform_all(commands)
 
     def _heartbeat(self):
         answer = yield from self.exchange.call("heartbeat", self.heartbeat_tokens())

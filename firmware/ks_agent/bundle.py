@@ -6,7 +6,7 @@
 The manifest is a TOON record; its release signature covers signing.manifest_text.
 """
 
-from . import signing, tokens, toon
+from . import signing, tokens, toon, utf8
 from .errors import Malformed
 
 HEAD_BYTES = 128
@@ -19,7 +19,7 @@ _SIGNATURE = " SIG:"
 _IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _PATH = _IDENTIFIER + "_./"
 _REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES")
-_TABLE = b"\nFILE["
+_TABLE = b"FILE["
 RESERVED = ("manifest.toon", "manifest.sig")
 
 
@@ -45,30 +45,38 @@ def parse_head(head):
 
 
 class Manifest:
-    """A manifest read row by row: the whole table of files would fill a terminal's memory.
+    """A manifest read line by line: the whole of it would fill a terminal's memory.
 
-    `manifest[key]` is one of its texts. Raises Malformed for anything of the wrong form, the rows'
-    form when they are read.
+    `lines()` gives its lines as bytes, from the start each time. `manifest[key]` is one of its
+    texts. Raises Malformed for anything of the wrong form, a row's form when it is read.
     """
 
-    def __init__(self, data):
-        self._data = data
-        start = data.find(_TABLE) + 1
-        self._rows_start = data.find(b"\n", start) + 1
-        if not start or not self._rows_start:
-            raise Malformed("a manifest without FILE")
-        self._columns = data[data.find(b"]", start) : self._rows_start]
-        count = bytes(data[start + len(_TABLE) - 1 : data.find(b"]", start)]).decode()
+    def __init__(self, lines):
+        self._lines = lines
+        self._columns = b""
+        self._count = 0
+        around = []
+        left = 0
+        for line in lines():
+            if left:
+                left -= 1
+            elif line.startswith(_TABLE) and not self._columns:
+                left = self._begin_table(line)
+            else:
+                around.append(line)
+        if left or not self._columns:
+            raise Malformed("a manifest without all of FILE")
+        self._fields = toon.decode(b"\n".join(around), MANIFEST_MAX_BYTES)
+        self._check_fields()
+
+    def _begin_table(self, line):
+        end = line.find(b"]")
+        count = line[len(_TABLE) : end].decode()
         if not tokens.is_integer(count) or not 0 <= int(count) <= MAX_FILES:
             raise Malformed("a bad number of files")
         self._count = int(count)
-        end = self._rows_start
-        for _ in range(self._count):
-            end = data.find(b"\n", end) + 1
-            if not end:
-                raise Malformed("a manifest that ends early")
-        self._fields = toon.decode(data[:start] + data[end:], MANIFEST_MAX_BYTES)
-        self._check_fields()
+        self._columns = line[end:]
+        return self._count
 
     def _check_fields(self):
         for key in _REQUIRED:
@@ -90,11 +98,17 @@ class Manifest:
 
     def files(self):
         """The rows of FILE, in the order of their paths; so none is there twice."""
-        start = self._rows_start
+        left = -1
         before = ""
-        for _ in range(self._count):
-            end = self._data.find(b"\n", start) + 1
-            document = b"FILE[1" + self._columns + self._data[start:end]
+        for line in self._lines():
+            if left < 0:
+                if line.startswith(_TABLE):
+                    left = self._count
+                continue
+            if not left:
+                return
+            left -= 1
+            document = b"FILE[1" + self._columns + b"\n" + line
             rows = toon.decode(document, MANIFEST_MAX_BYTES).get("FILE")
             if not rows:
                 raise Malformed("a bad row of a file")
@@ -103,25 +117,41 @@ class Manifest:
                 raise Malformed("files out of order")
             before = rows[0]["PATH"]
             yield rows[0]
-            start = end
 
-    def bundle_bytes(self):
+    def bundle_bytes(self, manifest_bytes):
         """The size that a bundle with this manifest must have: FW5."""
-        sizes = sum([int(row["SIZE"]) for row in self.files()])
-        return HEAD_BYTES + len(self._data) + sizes
+        return HEAD_BYTES + manifest_bytes + sum([int(row["SIZE"]) for row in self.files()])
+
+
+def read_manifest(fs, path):
+    """The Manifest in a file. Raises Malformed, and OSError where there is none."""
+    if fs.stat(path) > MANIFEST_MAX_BYTES:
+        raise Malformed("a manifest that is too long")
+
+    def lines():
+        with fs.open(path, "rb") as file:
+            while True:
+                line = file.readline()
+                if not line:
+                    return
+                yield line.rstrip(b"\n")
+
+    return Manifest(lines)
 
 
 def parse_manifest(data):
     """The whole manifest as a message. Raises Malformed."""
     if len(data) > MANIFEST_MAX_BYTES:
-        raise Malformed("a manifest over %d bytes" % MANIFEST_MAX_BYTES)
-    manifest = Manifest(bytes(data))
+        raise Malformed("a manifest that is too long")
+    utf8.check(data)
+    manifest = Manifest(lambda: iter(bytes(data).split(b"\n")))
     files = list(manifest.files())
     paths = [row["PATH"] for row in files]
     for path in paths:
-        while "/" in path:
-            path = path[: path.rfind("/")]
-            if path in paths:
+        folder = path
+        while "/" in folder:
+            folder = folder[: folder.rfind("/")]
+            if folder in paths:
                 raise Malformed("a file that is a folder")
     message = manifest.fields()
     message["FILE"] = files

@@ -34,7 +34,7 @@ class Config:
     def __init__(self, store, clock):
         self._store = store
         self._clock = clock
-        self._proven = store.read_or_none(PATH) or {}
+        self._proven = store.read_as(PATH) or {}
         self._trial = None
         self._deadline_ms = 0
         self.cmd1 = None

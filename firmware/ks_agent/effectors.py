@@ -11,6 +11,7 @@ from .store import STATE, WIPE_PATH
 from .trust import RELEASE
 
 KEY_KEPT_MS = 7 * 86400000
+WIPE_FIELDS = ("CMD1", "SINCE")
 # What WIPE and REVOKE leave: the id, the performed ids, and what they need to be acknowledged.
 # The key and the security counter are in the vault; the boot record says which slot is good.
 SPARED = ("identity.toon", "performed.toon", "wipe.toon", "boot.toon", "trust.toon", "outbox")
@@ -55,8 +56,11 @@ class Effectors:
         if name in ("HALT_UPDATES", "RESUME_UPDATES"):
             return _updater(agent).halted == (name == "HALT_UPDATES")
         if name in ("TRUST_KEY", "DISTRUST_KEY"):
-            payload = lines.decode(row["CMD3"].encode(), 4096)
-            trusted = agent.trust.has(payload["ROLE"], payload["KEY"])
+            try:
+                payload = lines.decode(row.get("CMD3", "").encode(), 4096)
+                trusted = agent.trust.has(payload["ROLE"], payload["KEY"])
+            except (Malformed, KeyError):
+                return False
             return trusted == (name == "TRUST_KEY")
         return False
 
@@ -131,21 +135,36 @@ class Effectors:
         return OK, ""
 
     def erase(self, command, payload):
-        agent = self._agent
-        record = {"CMD1": command["CMD1"], "SINCE": agent.clock.text()}
-        for name in CONNECTION:
-            if agent.config.get(name):
-                record[name] = agent.config.get(name)
-        agent.store.write(WIPE_PATH, record)
+        self._begin_erasing(command["CMD1"])
         self.finish_erasing()
         return LATER
         yield
 
+    def _begin_erasing(self, cmd1):
+        agent = self._agent
+        record = {"CMD1": cmd1, "SINCE": agent.clock.text()}
+        for name in CONNECTION:
+            if agent.config.get(name):
+                record[name] = agent.config.get(name)
+        agent.store.write(WIPE_PATH, record)
+
     def settle(self):
         """At boot: finish what the last boot began."""
+        self._mend_wipe()
         self.commands.settle()
         if self._agent.store.exists(WIPE_PATH):
             self.finish_erasing()
+
+    def _mend_wipe(self):
+        """A damaged record of a WIPE: it is made anew where the WIPE itself is on record."""
+        agent = self._agent
+        if not agent.store.exists(WIPE_PATH) or agent.store.read_as(WIPE_PATH, WIPE_FIELDS):
+            return
+        cmd1 = self.commands.started("WIPE") or self.commands.started("REVOKE")
+        if cmd1 is None:
+            agent.store.remove(WIPE_PATH)
+        else:
+            self._begin_erasing(cmd1)
 
     def finish_config_trial(self, applied):
         """The trial of APPLY_CONFIG is over."""
@@ -172,7 +191,11 @@ class Effectors:
 
     def key_has_expired(self):
         """Seven days after a WIPE nobody's answer is waited for any more."""
-        since_ms = timetext.parse_ms(self._agent.store.read(WIPE_PATH)["SINCE"])
+        record = self._agent.store.read_as(WIPE_PATH, WIPE_FIELDS)
+        try:
+            since_ms = timetext.parse_ms(record["SINCE"]) if record else 0
+        except Malformed:
+            since_ms = 0
         return self._agent.clock.now_ms() - since_ms >= KEY_KEPT_MS
 
     def finish_erasing(self):

@@ -7,24 +7,25 @@ section 2). Everything else is only a reason to back off.
 
 import binascii
 
-from . import lines, signing, timetext, tokens
+from . import signing, timetext, tokens
 from .effects import CERTIFICATE_DATE, Fetch
-from .errors import Malformed, Refused, Unbound
+from .errors import Malformed, PeerError, Refused, Unbound
 from .trust import SERVER
 
 TIMEOUT_MS = 15000
 UNSIGNED_WAIT_MAX_S = 300
-_PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 
 class Exchange:
-    def __init__(self, ports, identity, trust, config, clock, link):
+    def __init__(self, ports, identity, trust, config, clock, link, log):
         self._ports = ports
         self._identity = identity
         self._trust = trust
         self._config = config
         self._clock = clock
         self._link = link
+        self._log = log
         self.heard = 0
 
     def call(self, op, fields, seed=None, seal=None):
@@ -43,6 +44,26 @@ class Exchange:
                 if last_try or error.args[:1] != (CERTIFICATE_DATE,) or self._clock.synced:
                     raise
                 yield from self._time_without_tls()
+
+    def commands(self):
+        """The waiting commands that are signed by the server, and for this very device."""
+        answer = yield from self.call("commands", {})
+        return [row for row in answer.get("CMD", []) if self._is_believed(row)]
+
+    def _is_believed(self, command):
+        def verify(public):
+            signing.verify_command(self._ports.crypto, public, command)
+
+        try:
+            self._trust.verify_any(SERVER, verify)
+        except PeerError as error:
+            self._log.error("command not believed: " + error.code)
+            return False
+        prefix = signing.command_prefix(self._ports.crypto, self._identity.d1) + "-"
+        if not command["CMD1"].startswith(prefix):
+            self._log.error("command not believed: for another device")
+            return False
+        return True
 
     def _time_without_tls(self):
         """TLS needs a date to check certificates; this one answer holds nothing else."""
@@ -91,6 +112,8 @@ class Exchange:
         path = base + tokens.BASE_PATH + op
         if op in tokens.GET:
             method = "GET"
+            from . import lines
+
             url = path + "?toon=" + quote(lines.encode(request))
             body = None
         else:
@@ -176,8 +199,7 @@ def make_nonce(rng):
 
 def quote(data):
     """Percent-encoding for a URL query (RFC 3986 section 2.1)."""
-    out = []
+    out = bytearray()
     for byte in data:
-        character = chr(byte)
-        out.append(character if character in _PLAIN else "%%%02X" % byte)
-    return "".join(out)
+        out.extend(bytes((byte,)) if byte in _PLAIN else b"%%%02X" % byte)
+    return out.decode()

@@ -4,7 +4,7 @@ from . import life, signing, toon
 from .errors import KsError, LocalError
 from .ports import KEY, KEY_NEXT
 from .states import Machine
-from .store import STATE
+from .store import STATE, check_form
 
 PATH = STATE + "identity.toon"
 FACTORY_PATH = "factory.toon"
@@ -16,8 +16,8 @@ class Identity:
     def __init__(self, ports, store):
         self._ports = ports
         self._store = store
-        self._record = store.read_or_none(PATH) or {}
-        self.seed = ports.vault.get(KEY)
+        self._record = store.read_as(PATH, ("D1", "STATE")) or {}
+        self.seed = _whole(ports.vault.get(KEY))
         self._machine = Machine(life.TRANSITIONS, self._first_state())
         self._public = None
 
@@ -27,7 +27,7 @@ class Identity:
             return state
         if self.seed is None:
             return life.BLANK
-        return state or life.UNREGISTERED
+        return state if state in life.STATES else life.UNREGISTERED
 
     @property
     def state(self):
@@ -52,6 +52,8 @@ class Identity:
         if len(seed) != 32 or seed == bytes(32) or seed == self._ports.rng.random_bytes(32):
             raise LocalError("no entropy")
         self._machine.step("key_made")
+        if self.adopted:  # the vault has lost the key before this one
+            self._write(dict(self._record, STATE=self.state))
         self._ports.vault.set(KEY, seed)
         self.use_seed(seed)
 
@@ -108,14 +110,20 @@ class Identity:
         self._record = record
 
 
+def _whole(seed):
+    return seed if seed is not None and len(seed) == 32 else None
+
+
 def read_factory(fs):
-    """factory.toon as provisioning wrote it; {} when there is none."""
+    """factory.toon as provisioning wrote it; {} when there is none. LocalError for any other."""
     try:
         with fs.open(FACTORY_PATH, "rb") as file:
             data = file.read(FACTORY_MAX_BYTES + 1)
     except OSError:
         return {}
     try:
-        return toon.decode(data, FACTORY_MAX_BYTES)
+        factory = toon.decode(data, FACTORY_MAX_BYTES)
+        check_form(factory)
+        return factory
     except KsError as error:
         raise LocalError(FACTORY_PATH + ": " + str(error))

@@ -6,9 +6,9 @@ Lines are fixed texts with codes and ids in them, never keys, tokens or payloads
 from .ports import random_hex
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-CAPACITY = 48
+CAPACITY = 24
 MAX_TEXT = 160
-BATCH_ROWS = 24
+BATCH_ROWS = 12
 
 
 class Log:

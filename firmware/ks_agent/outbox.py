@@ -4,6 +4,8 @@ from .errors import Refused
 from .store import STATE
 
 FOLDER = STATE + "outbox"
+FIELDS = ("OP", "ACK1", "ACK2")
+ACKNOWLEDGEMENTS = ("command-ack", "firmware/ack")
 # These say nothing about the acknowledgement itself (PROTOCOL section 5, Commands).
 TRY_AGAIN = ("RATE_LIMIT", "INTERNAL", "UNAVAILABLE")
 
@@ -22,7 +24,7 @@ class Outbox:
 
     def find(self, op, key):
         """The waiting entry, or None."""
-        return self._store.read_or_none(self._path(op, key))
+        return self._store.read_as(self._path(op, key), FIELDS)
 
     def clear(self):
         self._store.clear(FOLDER)
@@ -31,8 +33,8 @@ class Outbox:
         """Send all that waits. What the server refuses for good is gone, and logged."""
         for name in self._store.names(FOLDER):
             path = FOLDER + "/" + name
-            entry = self._store.read_or_none(path)
-            if entry is None:
+            entry = self._store.read_as(path, FIELDS)
+            if entry is None or entry["OP"] not in ACKNOWLEDGEMENTS:
                 self._log.error("an acknowledgement was unreadable")
             else:
                 yield from self._send(exchange, entry)

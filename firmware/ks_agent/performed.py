@@ -5,12 +5,15 @@ most 64 at a time, and a WIPE does not reach it (PROTOCOL section 5, Commands).
 """
 
 from . import timetext
+from .errors import LocalError
 from .store import STATE
 
 PATH = STATE + "performed.toon"
 CAPACITY = 64
 GRACE_MS = 600000
 NO_EXPIRY_MS = 7 * 86400000
+MAX_NAME_CHARACTERS = 32
+ROWS = {"PERFORMED": ("CMD1", "CMD2", "STATE", "UNTIL")}
 STARTED = "started"
 DONE = "done"
 
@@ -19,7 +22,7 @@ class Performed:
     def __init__(self, store, clock):
         self._store = store
         self._clock = clock
-        record = store.read_or_none(PATH)
+        record = store.read_as(PATH, (), ROWS)
         self.lost = record is None and store.exists(PATH)
         self._rows = (record or {}).get("PERFORMED", [])
 
@@ -37,12 +40,21 @@ class Performed:
         return len(self._rows) < CAPACITY
 
     def begin(self, command):
-        """Before the effect: from here on the command is never performed again."""
-        row = {"CMD1": command["CMD1"], "CMD2": command["CMD2"], "STATE": STARTED}
+        """Before the effect: from here on the command is never performed again. False, and
+        nothing is begun, when there is no room.
+        """
+        if not self.has_room():
+            return False
+        name = command["CMD2"][:MAX_NAME_CHARACTERS]
+        row = {"CMD1": command["CMD1"], "CMD2": name, "STATE": STARTED}
         row["UNTIL"] = self._until(command)
         if command.get("CMD3"):
             row["CMD3"] = command["CMD3"]
-        self._write(self._rows + [row])
+        try:
+            self._write(self._rows + [row])
+        except LocalError:
+            return False
+        return True
 
     def finish(self, cmd1, status, text):
         """After the effect: what its acknowledgement says, and no payload any more."""

@@ -5,7 +5,7 @@
 
 import binascii
 
-from . import lines, tokens, toon
+from . import tokens, toon
 from .errors import BadSignature, Malformed
 from .message import Canonical, canonical, check_names
 
@@ -150,7 +150,11 @@ def verify_text(crypto, public, text, signature):
 
 
 def manifest_text(crypto, manifest_bytes):
-    return "KS-MANIFEST-1|" + sha256_hex(crypto, manifest_bytes)
+    return manifest_hash_text(sha256_hex(crypto, manifest_bytes))
+
+
+def manifest_hash_text(manifest_hash):
+    return "KS-MANIFEST-1|" + manifest_hash
 
 
 def admin_text(row, d1):
@@ -178,12 +182,16 @@ def compose(message, content_type):
     """The message in its transfer syntax; anything but TOON is token lines."""
     if content_type == TOON:
         return toon.encode(message, tokens.kind_of)
+    from . import lines
+
     return lines.encode(message)
 
 
 def parse(data, content_type, max_bytes, max_tokens=tokens.MESSAGE_MAX_TOKENS, max_rows=256):
     """The message in the bytes of either syntax. Raises Malformed (ToonError, LinesError)."""
     if content_type != TOON:
+        from . import lines
+
         return lines.decode(data, max_bytes, max_tokens, max_rows)
     message = toon.decode(data, max_bytes, max_tokens, max_rows)
     check_names(message)

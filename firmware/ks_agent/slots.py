@@ -5,6 +5,8 @@ from .errors import LocalError, Malformed
 from .store import STATE
 
 BOOT_PATH = STATE + "boot.toon"
+MANIFEST = "/manifest.toon"
+PIECE_BYTES = 512
 
 
 def folder(slot):
@@ -18,22 +20,28 @@ class Slots:
         self._store = store
         self.running = ports.partition.running
         self.inactive = "b" if self.running == "a" else "a"
-        self.record = store.read_or_none(BOOT_PATH) or {}
-
-    def manifest_bytes(self, slot):
-        path = folder(slot) + "/manifest.toon"
-        try:
-            with self._fs.open(path, "rb") as file:
-                return file.read(self._fs.stat(path))
-        except OSError:
-            return b""
+        self.record = store.read_as(BOOT_PATH, ("SLOT", "MANIFEST")) or {}
 
     def manifest(self, slot):
         """The manifest of what a slot holds; None for an empty or damaged slot."""
         try:
-            return bundle.Manifest(self.manifest_bytes(slot))
-        except Malformed:
+            return bundle.read_manifest(self._fs, folder(slot) + MANIFEST)
+        except (Malformed, OSError):
             return None
+
+    def _manifest_hash(self, slot):
+        digest = self._crypto.sha256()
+        for piece in self.pieces(folder(slot) + MANIFEST):
+            digest.update(piece)
+        return signing.hex_text(digest.digest())
+
+    def pieces(self, path):
+        with self._fs.open(path, "rb") as file:
+            while True:
+                piece = file.read(PIECE_BYTES)
+                if not piece:
+                    return
+                yield piece
 
     @property
     def on_trial(self):
@@ -71,17 +79,15 @@ class Slots:
         self._fs.sync(file)
         file.close()
 
-    def stage(self, manifest_bytes):
+    def stage(self, manifest_hash):
         """The one atomic step of an update: the next boot tries the other slot."""
         record = {
             "SLOT": self.inactive,
-            "MANIFEST": signing.sha256_hex(self._crypto, manifest_bytes),
+            "MANIFEST": manifest_hash,
             "TRIAL": "true",
             "TRIES": "0",
             "PREVIOUS": self.running,
-            "PREVIOUS_MANIFEST": signing.sha256_hex(
-                self._crypto, self.manifest_bytes(self.running)
-            ),
+            "PREVIOUS_MANIFEST": self._manifest_hash(self.running),
         }
         self._write(record)
 

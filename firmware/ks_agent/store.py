@@ -9,6 +9,7 @@ import binascii
 from . import toon
 from .errors import Corrupt, LocalError, Malformed
 from .message import check
+from .tokens import check_value
 
 STATE = "data/state/"
 WIPE_PATH = STATE + "wipe.toon"
@@ -63,6 +64,18 @@ class Store:
         except Corrupt:
             return None
 
+    def read_as(self, path, required=(), rows={}):  # noqa: B006 -- never changed
+        """The record, or None where it is absent, damaged or of another form, as one of another
+        release may be. `rows`: list -> the fields that its rows must have; all else is texts.
+        """
+        record = self.read_or_none(path)
+        try:
+            if record is not None:
+                check_form(record, required, rows)
+            return record
+        except Malformed:
+            return None
+
     def write(self, path, message):
         """Raises LocalError, and writes nothing, for what could not be read back."""
         try:
@@ -115,6 +128,21 @@ class Store:
             folder = "/".join(parts[:count])
             if not self._fs.is_dir(folder):
                 self._fs.mkdir(folder)
+
+
+def check_form(record, required=(), rows={}):  # noqa: B006 -- never changed
+    """Raises Malformed unless the record has the form that Store.read_as describes."""
+    for key in required:
+        if key not in record:
+            raise Malformed("no " + key)
+    for key, value in record.items():
+        if isinstance(value, str) == (key in rows):
+            raise Malformed("text or list: " + key)
+        if key in rows:
+            for row in value:
+                check_form(row, rows[key])
+        else:
+            check_value(key, value)
 
 
 def trailer(data):

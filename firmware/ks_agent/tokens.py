@@ -19,17 +19,33 @@ BASE_PATH = "/api/devices/"
 # The operations that are a GET; all others are a POST.
 GET = ("commands", "firmware/download", "time")
 
-_KINDS = {
-    "integer": "HB2 HB7 FW5 ACK3 SEQ SEQ_MIN BOOT UP ACK_SEQ RTO RTY PENDING_CMDS COUNTER SIZE "
-    "TRIES",
-    "decimal": "HB3 HB4",
-    "flag": "FW_AVAILABLE",
-    "time": "TS HB5 LOG4 A3 CMD5 BUILT EXPIRES",
+_KIND_OF = {
+    "HB2": "integer",
+    "HB7": "integer",
+    "FW5": "integer",
+    "ACK3": "integer",
+    "SEQ": "integer",
+    "SEQ_MIN": "integer",
+    "BOOT": "integer",
+    "UP": "integer",
+    "ACK_SEQ": "integer",
+    "RTO": "integer",
+    "RTY": "integer",
+    "PENDING_CMDS": "integer",
+    "COUNTER": "integer",
+    "SIZE": "integer",
+    "TRIES": "integer",
+    "HB3": "decimal",
+    "HB4": "decimal",
+    "FW_AVAILABLE": "flag",
+    "TS": "time",
+    "HB5": "time",
+    "LOG4": "time",
+    "A3": "time",
+    "CMD5": "time",
+    "BUILT": "time",
+    "EXPIRES": "time",
 }
-_KIND_OF = {}
-for _kind, _keys in _KINDS.items():
-    for _key in _keys.split():
-        _KIND_OF[_key] = _kind
 
 _DIGITS = "0123456789"
 _ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _DIGITS

@@ -6,7 +6,7 @@ It is never empty in any role, and a key that was distrusted is never trusted ag
 
 from . import signing, toon
 from .errors import BadSignature, CommandRefused, LocalError, Malformed, PeerError
-from .store import STATE
+from .store import STATE, check_form
 
 SERVER = "server"
 RELEASE = "release"
@@ -17,21 +17,19 @@ FACTORY_PATH = "trust.toon"
 PATH = STATE + "trust.toon"
 MAX_BYTES = 4096
 MAX_KEYS = 16
+ROWS = {"TRUST": ("KEY", "ROLE"), "DISTRUSTED": ("KEY",)}
 
 
 class Trust:
     def __init__(self, fs, store, crypto):
         self._store = store
         self._crypto = crypto
-        record = store.read_or_none(PATH)
+        record = _usable(store.read_as(PATH, ("TRUST",), ROWS))
         self.restored = record is None and store.exists(PATH)
         if record is None:
             record = _read_factory(fs)
         self._rows = record["TRUST"]
         self._distrusted = [row["KEY"] for row in record.get("DISTRUSTED", [])]
-        for role in ROLES:
-            if not self.keys(role):
-                raise LocalError("no key of role %s is trusted" % role)
 
     def _of(self, role):
         return [row for row in self._rows if row["ROLE"] == role]
@@ -147,14 +145,29 @@ def _check(role, key_text):
         raise CommandRefused("MALFORMED", "not a public key")
 
 
+def _usable(record):
+    """The record, or None without a key of each role, or with a row that makes no sense."""
+    missing = list(ROLES)
+    for row in record["TRUST"] if record else ():
+        try:
+            signing.unb64(row["KEY"], 32)
+        except Malformed:
+            return None
+        if row["ROLE"] == SERVER and "SEQ" not in row:
+            return None
+        if row["ROLE"] in missing:
+            missing.remove(row["ROLE"])
+    return None if missing else record
+
+
 def _read_factory(fs):
     try:
         with fs.open(FACTORY_PATH, "rb") as file:
             record = toon.decode(file.read(MAX_BYTES + 1), MAX_BYTES)
-        for row in record["TRUST"]:
-            signing.unb64(row["KEY"], 32)
-            if row["ROLE"] == SERVER:
-                _seq(row)
-        return record
-    except (OSError, PeerError, KeyError, ValueError) as error:
-        raise LocalError(FACTORY_PATH + " cannot be used: " + str(error))
+        check_form(record, ("TRUST",), ROWS)
+        if _usable(record):
+            return record
+        reason = "a key is missing, or is none"
+    except (OSError, PeerError) as error:
+        reason = str(error)
+    raise LocalError(FACTORY_PATH + " cannot be used: " + reason)

@@ -1,5 +1,6 @@
 """A bundle's bytes, as they arrive, become the files of a slot: one small piece at a time."""
 
+from .bundle import HEAD_BYTES
 from .errors import UpdateRefused
 from .signing import hex_text
 
@@ -7,23 +8,23 @@ from .signing import hex_text
 class Unpacker:
     """`write` is a Download's sink. The head and the manifest were read and trusted before."""
 
-    def __init__(self, slots, crypto, head, manifest_bytes, signature, manifest):
+    def __init__(self, slots, crypto, manifest_bytes, manifest):
         self._slots = slots
         self._crypto = crypto
-        self._skip = len(head) + len(manifest_bytes)
+        self._skip = HEAD_BYTES + manifest_bytes
         self._rows = manifest.files()
         self._row = None
         self._file = None
         self._left = 0
         self._file_digest = None
         self._digest = crypto.sha256()
-        self._write_beside(manifest_bytes, "manifest.toon")
-        self._write_beside(signature.encode(), "manifest.sig")
         self._next_row()
 
-    def _write_beside(self, data, name):
+    def write_beside(self, name, pieces):
+        """A file of the slot that is not in the bundle's part for files."""
         file = self._slots.create(self._slots.inactive, name)
-        file.write(data)
+        for piece in pieces:
+            file.write(piece)
         self._slots.close(file)
 
     def _next_row(self):

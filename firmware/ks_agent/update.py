@@ -15,9 +15,11 @@ from .trust import RELEASE, SERVER
 from .unpack import Unpacker
 
 PATH = STATE + "update.toon"
+MANIFEST_PATH = STATE + "manifest.toon"
 MAX_BUNDLE_BYTES = 1024 * 1024
 DOWNLOAD_TIMEOUT_MS = 600000
 MAX_BANNED = 8
+ROWS = {"BANNED": ("FW4",)}
 
 
 class Updater:
@@ -33,7 +35,7 @@ class Updater:
         self._outbox = agent.outbox
         self._progress = agent.progress
         self.slots = Slots(agent.ports, agent.store)
-        self._record = agent.store.read_or_none(PATH) or {}
+        self._record = agent.store.read_as(PATH, (), ROWS) or {}
 
     @property
     def halted(self):
@@ -59,10 +61,10 @@ class Updater:
 
     def _rolled_back(self, tried):
         if tried == self.slots.record["ROLLED_BACK"]:
-            self._ban(self._record["FW4"])
+            self._ban(self._record.get("FW4", ""))
             reason = self.slots.record.get("REASON", "")
             self._log.error("update rolled back: " + reason)
-            self._ports.board.show("update_rolled_back", {"FW2": self._record["FW2"]})
+            self._ports.board.show("update_rolled_back", {"FW2": self._record.get("FW2")})
             self._report("ERROR", "ROLLED_BACK " + reason)
         self.slots.forget_rollback()
 
@@ -99,13 +101,15 @@ class Updater:
     def _install(self, offer):
         self._check_offer(offer)
         self._ports.board.show("update_offered", {"FW1": offer["FW1"], "FW2": offer["FW2"]})
-        head = yield from self._range(offer, 0, bundle.HEAD_BYTES)
+        head = yield from self._head(offer)
         length, signature = bundle.parse_head(head)
-        data = yield from self._range(offer, bundle.HEAD_BYTES, length)
-        manifest = self._check_manifest(offer, data, signature)
+        manifest_hash = yield from self._fetch_manifest(offer, length)
+        manifest = self._check_manifest(offer, length, manifest_hash, signature)
         self._progress.step("manifest_trusted")
         self.slots.clear(self.slots.inactive)
-        unpacker = Unpacker(self.slots, self._ports.crypto, head, data, signature, manifest)
+        unpacker = Unpacker(self.slots, self._ports.crypto, length, manifest)
+        unpacker.write_beside("manifest.toon", self.slots.pieces(MANIFEST_PATH))
+        unpacker.write_beside("manifest.sig", (signature.encode(),))
         size = int(offer["FW5"])
         download = Download(offer["FW3"], [], unpacker.write, size, DOWNLOAD_TIMEOUT_MS)
         try:
@@ -115,8 +119,8 @@ class Updater:
         if response.status != 200:
             raise OSError("download status %d" % response.status)
         unpacker.finish(offer["FW4"])
-        self._remember(offer, data)
-        self.slots.stage(data)
+        self._remember(offer, manifest_hash)
+        self.slots.stage(manifest_hash)
         self._progress.step("verified")
         self._ports.board.show("update_staged", {"FW1": offer["FW1"], "FW2": offer["FW2"]})
         yield Restart("update")
@@ -136,23 +140,36 @@ class Updater:
         if not bundle.HEAD_BYTES < int(offer["FW5"]) <= MAX_BUNDLE_BYTES:
             raise UpdateRefused("TOO_LARGE", "no room for a bundle of this size")
 
-    def _range(self, offer, start, count):
-        headers = [("Range", "bytes=%d-%d" % (start, start + count - 1))]
-        fetch = Fetch("GET", offer["FW3"], headers, None, count, DOWNLOAD_TIMEOUT_MS)
-        response = yield fetch
+    def _head(self, offer):
+        count = bundle.HEAD_BYTES
+        headers = _range(0, count)
+        response = yield Fetch("GET", offer["FW3"], headers, None, count, DOWNLOAD_TIMEOUT_MS)
         if response.status != 206:
             raise OSError("range status %d" % response.status)
-        if len(response.body) != count:
-            raise Malformed("a bundle that ends early")
         return response.body
 
-    def _check_manifest(self, offer, data, signature):
+    def _fetch_manifest(self, offer, length):
+        """Into a file of its own: the slot is not touched before the manifest is trusted."""
+        digest = self._ports.crypto.sha256()
+        with self._ports.fs.open(MANIFEST_PATH, "wb") as file:
+
+            def sink(piece):
+                digest.update(piece)
+                file.write(piece)
+
+            headers = _range(bundle.HEAD_BYTES, length)
+            response = yield Download(offer["FW3"], headers, sink, length, DOWNLOAD_TIMEOUT_MS)
+        if response.status != 206:
+            raise OSError("range status %d" % response.status)
+        return signing.hex_text(digest.digest())
+
+    def _check_manifest(self, offer, length, manifest_hash, signature):
         def verify(public):
-            text = signing.manifest_text(self._ports.crypto, data)
+            text = signing.manifest_hash_text(manifest_hash)
             signing.verify_text(self._ports.crypto, public, text, signature)
 
         self._trust.verify_any(RELEASE, verify)
-        manifest = bundle.Manifest(data)
+        manifest = bundle.read_manifest(self._ports.fs, MANIFEST_PATH)
         if manifest["KIND"] != bundle.APPLICATION:
             raise UpdateRefused("KIND", "not an application")
         if manifest["FW1"] != offer["FW1"] or manifest["FW2"] != offer["FW2"]:
@@ -163,7 +180,7 @@ class Updater:
             raise UpdateRefused("ROLLBACK", "the security counter is behind")
         if not self._clock.synced or parse_ms(manifest["EXPIRES"]) <= self._clock.now_ms():
             raise UpdateRefused("EXPIRED", "the release has expired")
-        if manifest.bundle_bytes() != int(offer["FW5"]):
+        if manifest.bundle_bytes(length) != int(offer["FW5"]):
             raise UpdateRefused("SIZE", "the size does not belong to the manifest")
         return manifest
 
@@ -181,16 +198,14 @@ class Updater:
             self._progress.reported = report
             self._acknowledge(offer, "ERROR", text)
 
-    def _remember(self, offer, manifest_bytes):
+    def _remember(self, offer, manifest_hash):
         record = dict(self._record, FW1=offer["FW1"], FW2=offer["FW2"], FW4=offer["FW4"])
-        record["MANIFEST"] = signing.sha256_hex(self._ports.crypto, manifest_bytes)
-        self._write(record)
+        self._write(dict(record, MANIFEST=manifest_hash))
 
     def _report(self, status, text):
         """The outcome of a tried release: into the outbox, and out of the record."""
-        if "FW1" not in self._record:
-            return
-        self._acknowledge(self._record, status, text)
+        if "FW1" in self._record and "FW2" in self._record:
+            self._acknowledge(self._record, status, text)
         kept = ("HALTED", "BANNED")
         self._write({key: self._record[key] for key in kept if key in self._record})
 
@@ -212,3 +227,7 @@ class Updater:
     def _write(self, record):
         self._store.write(PATH, record)
         self._record = record
+
+
+def _range(start, count):
+    return [("Range", "bytes=%d-%d" % (start, start + count - 1))]

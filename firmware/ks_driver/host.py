@@ -7,7 +7,6 @@ import time
 
 from ks_agent.ports import Ports
 
-from .build import built_ms
 from .files import HostFs, HostVault
 from .leaves import unload
 
@@ -96,6 +95,8 @@ def escape(text):
 
 def build_ports(root, slot, crypto, board=None):
     """Ports of a terminal whose files lie in the folder `root`, running from `slot`."""
+    from .build import built_ms
+
     fs = HostFs(root)
     return Ports(
         clock=HostClock(built_ms(fs, slot)),

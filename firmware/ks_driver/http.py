@@ -27,7 +27,7 @@ if sys.implementation.name == "micropython":
 else:
     from .link_transport import certificate_problem, open_link, within
 
-PIECE_BYTES = 2048
+PIECE_BYTES = 1024
 MAX_HEAD_BYTES = 4096
 KEEP_ALIVE_MS = 4000
 HEAD_END = b"\r\n\r\n"
@@ -48,6 +48,8 @@ class HttpClient:
         self._keep_alive_ms = keep_alive_ms
         self._kept = None
         self._kept_for = None
+        # Once, while there is room in one piece: there is one exchange at a time.
+        self._piece = memoryview(bytearray(PIECE_BYTES))
 
     async def request(self, fetch):
         """Perform a Fetch; the Response holds the whole body."""
@@ -74,7 +76,7 @@ class HttpClient:
     async def _fetch(self, fetch):
         target = parse_url(fetch.url)
         head = request_head(fetch.method, target, fetch.headers, fetch.body)
-        exchange = _Exchange(await self._connect(target))
+        exchange = _Exchange(await self._connect(target), self._piece)
         try:
             await exchange.send(head, fetch.body)
             status, headers = await exchange.receive_head()
@@ -83,12 +85,12 @@ class HttpClient:
             self._keep_or_not(exchange, target, headers)
         finally:
             exchange.close()
-        return Response(status, headers, bytes(body))
+        return Response(status, headers, body)
 
     async def _stream(self, download):
         target = parse_url(download.url)
         head = request_head("GET", target, download.headers, None)
-        exchange = _Exchange(await self._connect(target))
+        exchange = _Exchange(await self._connect(target), self._piece)
         try:
             await exchange.send(head, None)
             status, headers = await exchange.receive_head()
@@ -131,9 +133,9 @@ class HttpClient:
 class _Exchange:
     """One request and its answer over a link that it owns until released."""
 
-    def __init__(self, link):
+    def __init__(self, link, piece):
         self._link = link
-        self._piece = memoryview(bytearray(PIECE_BYTES))
+        self._piece = piece
         self.surplus = b""
 
     async def send(self, head, body):

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from .crash import record_crash
-
 
 async def drive(life, http, fs=None, sleep=asyncio.sleep):
     """Run the generator `life` (`Agent(ports).run()`) until it restarts or goes dormant.
@@ -24,6 +22,8 @@ async def drive(life, http, fs=None, sleep=asyncio.sleep):
                 return None
             except Exception as crash:
                 if fs is not None:
+                    from .crash import record_crash
+
                     record_crash(fs, crash)
                 raise
             if effect.kind == "restart":

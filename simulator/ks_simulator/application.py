@@ -129,7 +129,7 @@ def split(data: bytes) -> Release:
     end = bundle.HEAD_BYTES + length
     manifest = data[bundle.HEAD_BYTES : end]
     message = bundle.parse_manifest(manifest)
-    if bundle.Manifest(manifest).bundle_bytes() != len(data):
+    if len(data) != bundle.HEAD_BYTES + length + sum(int(row["SIZE"]) for row in message["FILE"]):
         raise Malformed("the bundle's size is not its manifest's")
     files = {}
     for row in message["FILE"]:

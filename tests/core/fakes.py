@@ -88,6 +88,10 @@ class File:
         self._position += len(piece)
         return piece
 
+    def readline(self):
+        end = self._data.find(b"\n", self._position) + 1
+        return self.read(end - self._position if end else -1)
+
     def write(self, data):
         self._data.extend(data)
 
@@ -282,12 +286,15 @@ class Server:
 
     def _serve_file(self, fetch):
         data = self.content[fetch.url]
+        ranges = dict(fetch.headers).get("Range")
+        if ranges is not None:
+            first, last = ranges[len("bytes=") :].split("-")
+            data = data[int(first) : int(last) + 1]
         if fetch.kind == "download":
             for start in range(0, len(data), 500):
                 fetch.sink(memoryview(data)[start : start + 500])
-            return Response(200, {}, b"")
-        first, last = dict(fetch.headers)["Range"][len("bytes=") :].split("-")
-        return Response(206, {}, data[int(first) : int(last) + 1])
+            return Response(200 if ranges is None else 206, {}, b"")
+        return Response(206, {}, data)
 
     def acknowledged(self):
         found = {}

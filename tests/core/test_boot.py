@@ -1,6 +1,6 @@
 """Stage 0: which slot it starts, and what it leaves on flash."""
 
-import boot
+import stage0
 from boot_files import FILES, Files, PowerCut, both, choose, install, trial, write
 from support import raises
 
@@ -8,7 +8,7 @@ from support import raises
 def test_the_first_boot_takes_slot_a():
     fs, _, _ = both()
     assert choose(fs) == "a"
-    assert boot.RECORD not in fs.files
+    assert stage0.RECORD not in fs.files
 
 
 def test_the_first_boot_takes_slot_b_when_a_is_not_good():
@@ -28,7 +28,7 @@ def test_the_slot_of_the_record_is_started_and_nothing_is_written():
 def test_a_record_that_the_agent_writes_is_understood():
     fs, _, hash_b = both()
     data = b"MANIFEST: " + hash_b.encode() + b"\nSLOT: b\n"
-    fs.files[boot.RECORD] = data + boot.trailer(data)
+    fs.files[stage0.RECORD] = data + stage0.trailer(data)
     assert choose(fs) == "b"
 
 
@@ -37,7 +37,7 @@ def test_a_trial_is_counted_before_the_slot_starts():
     trial(fs, hash_a, hash_b, 0)
     for tries in ("1", "2", "3"):
         assert choose(fs) == "b"
-        record = boot.read_record(fs)
+        record = stage0.read_record(fs)
         assert record["TRIES"] == tries
         assert record["PREVIOUS_MANIFEST"] == hash_a
 
@@ -46,7 +46,7 @@ def test_a_trial_that_crashes_three_times_is_rolled_back():
     fs, hash_a, hash_b = both()
     trial(fs, hash_a, hash_b, 0)
     assert [choose(fs) for _ in range(5)] == ["b", "b", "b", "a", "a"]
-    record = boot.read_record(fs)
+    record = stage0.read_record(fs)
     assert record["SLOT"] == "a"
     assert record["MANIFEST"] == hash_a
     assert record["ROLLED_BACK"] == hash_b
@@ -59,7 +59,7 @@ def test_a_damaged_slot_in_its_trial_is_rolled_back_at_once():
     trial(fs, hash_a, hash_b, 0)
     fs.files["slot_b/main.py"] = b"evil"
     assert choose(fs) == "a"
-    record = boot.read_record(fs)
+    record = stage0.read_record(fs)
     assert record["ROLLED_BACK"] == hash_b
     assert record["REASON"] == "damaged"
 
@@ -69,7 +69,7 @@ def test_a_trial_is_not_rolled_back_to_a_slot_that_is_not_the_previous_release()
     trial(fs, hash_a, hash_b, 3)
     install(fs, "a", "0.9.0")
     assert choose(fs) == "b"
-    assert boot.read_record(fs)["TRIES"] == "3"
+    assert stage0.read_record(fs)["TRIES"] == "3"
     fs.files["slot_b/main.py"] = b"evil"
     raises(SystemExit, choose, fs)
 
@@ -79,7 +79,7 @@ def test_a_damaged_slot_gives_way_to_the_other_one():
     write(fs, SLOT="a", MANIFEST=hash_a)
     fs.files["slot_a/ks_agent/toon.py"] += b"#"
     assert choose(fs) == "b"
-    record = boot.read_record(fs)
+    record = stage0.read_record(fs)
     assert record["SLOT"] == "b"
     assert record["MANIFEST"] == hash_b
     assert record["ROLLED_BACK"] == hash_a
@@ -125,11 +125,11 @@ def test_a_file_is_checked_in_content_and_size():
 def test_a_corrupt_record_takes_a_good_slot_and_prefers_a():
     fs, _, hash_b = both()
     write(fs, SLOT="b", MANIFEST=hash_b)
-    good = fs.files[boot.RECORD]
+    good = fs.files[stage0.RECORD]
     for place in range(len(good)):
-        fs.files[boot.RECORD] = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        fs.files[stage0.RECORD] = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
         assert choose(fs) == "a", place
-        fs.files[boot.RECORD] = good[:place]
+        fs.files[stage0.RECORD] = good[:place]
         assert choose(fs) == "a", place
     del fs.files["slot_a/manifest.toon"]
     assert choose(fs) == "b"
@@ -149,15 +149,15 @@ def test_a_record_that_makes_no_sense_is_a_corrupt_one():
         {"SLOT": "b", "MANIFEST": hash_b, "PREVIOUS": "a\nSLOT: a"},
     ):
         write(fs, **record)
-        assert boot.read_record(fs) is None, record
+        assert stage0.read_record(fs) is None, record
         assert choose(fs) == "a"
 
 
 def test_what_an_interrupted_write_left_is_ignored():
     fs, _, hash_b = both()
     write(fs, SLOT="b", MANIFEST=hash_b)
-    for left in (b"", b"SLOT: a\n", fs.files[boot.RECORD][:20]):
-        fs.files[boot.RECORD + ".new"] = left
+    for left in (b"", b"SLOT: a\n", fs.files[stage0.RECORD][:20]):
+        fs.files[stage0.RECORD + ".new"] = left
         assert choose(fs) == "b"
 
 
@@ -172,7 +172,7 @@ def test_a_power_cut_while_a_try_is_counted_leaves_the_old_count_or_the_new_one(
         except PowerCut:
             assert power < 4
         fs.power = 1000
-        assert boot.read_record(fs)["TRIES"] == ("2" if power == 4 else "1")
+        assert stage0.read_record(fs)["TRIES"] == ("2" if power == 4 else "1")
         assert choose(fs) == "b"
 
 
@@ -187,4 +187,4 @@ def test_a_power_cut_while_it_rolls_back_rolls_back_at_the_next_boot():
             pass
         fs.power = 1000
         assert choose(fs) == "a"
-        assert boot.read_record(fs)["ROLLED_BACK"] == hash_b
+        assert stage0.read_record(fs)["ROLLED_BACK"] == hash_b

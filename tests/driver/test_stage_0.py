@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import boot
 import pytest
+import stage0
 
 from tools.micropython import ROOT
 
@@ -46,10 +46,10 @@ class Terminal:
         return hashlib.sha256(manifest).hexdigest()
 
     def record(self, **record: str) -> None:
-        path = self.folder / boot.RECORD
+        path = self.folder / stage0.RECORD
         path.parent.mkdir(parents=True, exist_ok=True)
         data = "".join(f"{key}: {value}\n" for key, value in sorted(record.items())).encode()
-        path.write_bytes(data + boot.trailer(data))
+        path.write_bytes(data + stage0.trailer(data))
 
     def start(self) -> tuple[int, str]:
         """One life: (exit status, what was said)."""
@@ -105,7 +105,7 @@ def test_a_release_that_crashes_in_its_trial_is_rolled_back(terminal: Terminal) 
     lives = [terminal.start() for _ in range(5)]
     assert [status for status, _ in lives] == [CRASH, CRASH, CRASH, DORMANT, DORMANT]
     assert "runs . a good" in lives[3][1]
-    record = boot.parse((terminal.folder / boot.RECORD).read_bytes().rpartition(b"# ")[0])[0]
+    record = stage0.parse((terminal.folder / stage0.RECORD).read_bytes().rpartition(b"# ")[0])[0]
     assert record == {"SLOT": "a", "MANIFEST": good, "ROLLED_BACK": bad, "REASON": "crash"}
 
 

@@ -12,6 +12,7 @@ from ks_agent.ports import KEY
 from ks_driver.files import HostVault
 from ks_simulator.admin import AdminApi, eventually
 from ks_simulator.application import Release, build, installed_files, paced
+from ks_simulator.compiled import compiled
 from ks_simulator.interpreters import cpython_command, find_micropython, micropython_command
 from ks_simulator.keys import CRYPTO, RoleKeys, public_text
 from ks_simulator.process import ProcessTerminal
@@ -47,16 +48,20 @@ class World:
         self.server = server
         self.api = api
         self.lives: list[asyncio.Task[None]] = []
+        self.compiles = False
 
     def release(self, version: str, counter: int, note: bytes = b"") -> Release:
         """The installed firmware as a release whose waits are short."""
         files = paced(installed_files(), PACE)
         files[NOTE] += b"\n# " + version.encode() + b"\n" + note
+        if self.compiles:
+            files = compiled(files)
         return build(files, version=version, counter=counter).signed(self.keys.release)
 
     async def terminal(self, d1: str, interpreter: str, token: str = "") -> ProcessTerminal:
         """A new terminal with a one-time token, its own unless one is given, switched on."""
         folder = self.folder / d1
+        self.compiles = interpreter.endswith("128k")
         otrt = token or await self.api.make_token(d1)
         release = self.release("1.0.0", 1)
         provision_folder(folder, d1, self.server.url, self.keys.trusted(), release, otrt=otrt)
