@@ -92,7 +92,7 @@ async def open_context(
                 settings.writer_queue_max,
             ) as writer,
         ):
-            devices = DeviceReader(reading)
+            devices = DeviceReader(reading, remembers=is_sqlite(engine))
             context = Context(
                 settings=settings,
                 engine=engine,

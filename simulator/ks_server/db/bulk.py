@@ -28,14 +28,17 @@ class Bulk:
         self._parameters = list(parameters) or None
         self._prepared: dict[str, _Prepared] = {}
 
-    async def execute(self, connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Once for each row; each has every parameter."""
+    async def execute(self, connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Once for each row; each has every parameter. How many rows of the table this touched,
+        where the driver tells (SQLite's does), otherwise -1."""
         dialect = connection.dialect
         prepared = self._prepared.get(dialect.name)
         if prepared is None:
             prepared = self._prepared[dialect.name] = self._prepare(dialect)
         text, values = prepared
-        await connection.exec_driver_sql(text, [values(row) for row in rows])
+        result = await connection.exec_driver_sql(text, [values(row) for row in rows])
+        touched: int = result.rowcount
+        return touched if dialect.name == "sqlite" else -1
 
     def _prepare(self, dialect: Dialect) -> _Prepared:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._parameters)

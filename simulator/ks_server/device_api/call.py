@@ -23,7 +23,8 @@ class Call:
     """A request on its way through the checks. `text` is its canonical string.
 
     `device` is None only where a registration has not happened yet. `now_ms` is the server's
-    clock when the request was read.
+    clock when the request was read. `wait_s` is what the rate limit said, None while unasked.
+    `remembered`: the device is from memory.
     """
 
     context: Context
@@ -35,6 +36,8 @@ class Call:
     device: Device | None
     headers: dict[bytes, bytes]
     release: Release | None = None
+    wait_s: int | None = None
+    remembered: bool = False
     values: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -32,12 +32,15 @@ class Operation:
     """One operation of the device API; subclasses override what differs.
 
     `open_to_revoked`: a revoked device may still call it. `checks_time`: TS must be fresh.
+    `asks_late`: `store` itself asks in its transaction whether the device is still what it was,
+    the nonce unused and the limit kept, so that no question has to come before it.
     """
 
     op = ""
     open_to_revoked = False
     checks_time = True
     needs_device = True
+    asks_late = False
 
     def check(self, message: dict[str, Any]) -> None:
         """What the protocol's tables do not say about the request; before SIG1.
@@ -73,7 +76,7 @@ class Operation:
     async def store(self, call: Call) -> Outcome:
         """Nonce and work in one transaction, durable on return.
 
-        Raises nonces.NonceReused, writer.Unavailable, Refusal.
+        Raises nonces.NonceReused, writer.Unavailable, Refusal; DeviceChanged, if it `asks_late`.
         """
 
         async def unit(connection: AsyncConnection) -> Outcome | Refusal:

@@ -25,19 +25,19 @@ from ..context import Context
 from ..limits import SOURCE
 from ..log import get_logger
 from ..middleware import UNKNOWN_SOURCE, rate_key
-from ..repository.devices import REVOKED
+from ..repository.devices import REVOKED, Device, DeviceChanged
 from ..writer import Unavailable
 from . import wire
 from .call import Call, Outcome
 from .operation import Operation
-from .refusal import Refusal
+from .refusal import Refusal, nonce_reused, too_many
 from .wire import Reply
 
 PREFIX: Final = "/api/devices"
 UNKNOWN_OP: Final = "unknown"
 BUSY_RTY_S: Final = 10
 
-_DATABASE_DOWN: Final = (Unavailable, OperationalError, InterfaceError, PoolTimeout)
+_TRY_AGAIN: Final = (Unavailable, DeviceChanged, OperationalError, InterfaceError, PoolTimeout)
 
 log = get_logger("ks_server.device_api")
 
@@ -91,6 +91,13 @@ class DeviceApi:
         if direct is not None:
             return direct
         message = _checked(operation, data, _request_syntax(request, syntax))
+        if operation.asks_late:
+            remembered = self._from_memory(operation, message, headers)
+            if remembered is not None:
+                try:
+                    return await self._serve(operation, remembered, False, syntax)
+                except DeviceChanged:
+                    self._context.devices.forget(remembered.d1)
         call, nonce_used = await self._identify(operation, message, headers)
         return await self._serve(operation, call, nonce_used, syntax)
 
@@ -106,16 +113,7 @@ class DeviceApi:
         found = await self._context.devices.find(message["D1"], message["NONCE"])
         if found.device is None and operation.needs_device:
             raise Refusal("DEVICE_NOT_FOUND", "no such device")
-        call = Call(
-            context=self._context,
-            op=operation.op,
-            message=message,
-            text=canonical(message),
-            ts_ms=timetext.parse_ms(message["TS"]),
-            now_ms=self._context.now_ms(),
-            device=found.device,
-            headers=headers,
-        )
+        call = self._call(operation, message, headers, found.device)
         signers = operation.signers(call)
         for public in signers[:-1]:
             try:
@@ -126,6 +124,42 @@ class DeviceApi:
         call.verify(signers[-1])
         return call, found.nonce_used
 
+    def _from_memory(
+        self, operation: Operation, message: dict[str, Any], headers: dict[bytes, bytes]
+    ) -> Call | None:
+        """The call, when all that comes before the nonce is in order by what is remembered.
+
+        Anything else is for the database to say, and so is FW2 where the request doesn't.
+        """
+        device = self._context.devices.remembered(message["D1"])
+        if device is None or "FW2" not in message:
+            return None
+        call = self._call(operation, message, headers, device)
+        call.remembered = True
+        try:
+            call.verify(device.public)
+        except BadSignature:
+            return None
+        return call if self._context.fence.believes(call.ts_ms) else None
+
+    def _call(
+        self,
+        operation: Operation,
+        message: dict[str, Any],
+        headers: dict[bytes, bytes],
+        device: Device | None,
+    ) -> Call:
+        return Call(
+            context=self._context,
+            op=operation.op,
+            message=message,
+            text=canonical(message),
+            ts_ms=timetext.parse_ms(message["TS"]),
+            now_ms=self._context.now_ms(),
+            device=device,
+            headers=headers,
+        )
+
     async def _serve(
         self, operation: Operation, call: Call, nonce_used: bool, syntax: str
     ) -> Reply:
@@ -134,6 +168,8 @@ class DeviceApi:
             outcome = await self._perform(operation, call, nonce_used)
             answer = await operation.finish(call, outcome, syntax)
         except Exception as error:
+            if call.remembered and isinstance(error, DeviceChanged):
+                raise
             refusal = _as_refusal(error)
             metrics.refused(call.op, refusal.code, True)
             return wire.reply(refusal.status, call.bind(refusal.answer()), syntax)
@@ -153,10 +189,11 @@ class DeviceApi:
             raise Refusal("TIMESTAMP_INVALID", "TS is not within 300 s of the server's time")
         use = nonces.use_of(call.d1, call.nonce)
         if nonce_used or use in self._in_flight:
-            raise Refusal("NONCE_REUSE", "this nonce has been used")
-        wait_s = self._context.limits.hit(*operation.limit(call))
-        if wait_s:
-            raise Refusal("RATE_LIMIT", "too many requests of this kind", rty_s=wait_s)
+            raise nonce_reused()
+        if not operation.asks_late:
+            wait_s = self._context.limits.hit(*operation.limit(call))
+            if wait_s:
+                raise too_many(wait_s)
         self._in_flight.add(use)
         try:
             return await operation.store(call)
@@ -212,9 +249,9 @@ def _as_refusal(error: Exception) -> Refusal:
     if isinstance(error, BadSignature):
         return Refusal("SIG_INVALID", "the signature is wrong")
     if isinstance(error, nonces.NonceReused):
-        return Refusal("NONCE_REUSE", "this nonce has been used")
-    if isinstance(error, _DATABASE_DOWN):
-        log.error("database_unavailable", error=type(error).__name__)
+        return nonce_reused()
+    if isinstance(error, _TRY_AGAIN):
+        log.error("request_not_done", error=type(error).__name__)
         return Refusal("UNAVAILABLE", "try again later", rty_s=BUSY_RTY_S)
     log.error("request_failed", exc_info=error)
     return Refusal("INTERNAL", "the server failed; this has been noted", rty_s=BUSY_RTY_S)

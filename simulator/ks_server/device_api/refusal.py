@@ -8,6 +8,16 @@ from ks_agent.schema import STATUS
 DETAIL_MAX_CHARACTERS = 256
 
 
+def nonce_reused() -> Refusal:
+    """The refusal of a request that has been made before."""
+    return Refusal("NONCE_REUSE", "this nonce has been used")
+
+
+def too_many(wait_s: int) -> Refusal:
+    """The refusal of a request above its operation's limit."""
+    return Refusal("RATE_LIMIT", "too many requests of this kind", rty_s=wait_s)
+
+
 class Refusal(Exception):
     """Answered as `code`. `rty_s` becomes RTY and Retry-After.
 

@@ -12,7 +12,6 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Receive, Scope, Send
 
 from ks_agent import signing
-from ks_agent.message import check
 from ks_agent.schema import Request
 
 from .refusal import Refusal
@@ -132,7 +131,6 @@ def parse(data: bytes, syntax: str, request: Request) -> dict[str, Any]:
     message: dict[str, Any] = signing.parse(
         data, syntax, request.max_body_bytes, request.max_tokens, request.max_rows
     )
-    check(message)
     return message
 
 

@@ -21,6 +21,7 @@ ACTIVE: Final = "active"
 REVOKED: Final = "revoked"
 
 _BATCH_MAX: Final = 256
+_REMEMBERED_MAX: Final = 50_000
 
 _columns: Final = (
     devices.c.d1,
@@ -59,6 +60,10 @@ class Device(NamedTuple):
         return bytes(signing.unb64(self.public_key, 32))
 
 
+class DeviceChanged(Exception):
+    """The device is not, or no longer, what it was remembered as."""
+
+
 class Found(NamedTuple):
     """What is known of a request's D1 and NONCE at the time of asking."""
 
@@ -70,17 +75,41 @@ _Question = tuple[tuple[str, str], "asyncio.Future[Found]"]
 
 
 class DeviceReader:
-    """Answers many `find` calls with two statements. Works inside `running()`."""
+    """Answers many `find` calls with two statements. Works inside `running()`.
 
-    def __init__(self, runner: Runner) -> None:
+    With `remembers`, active devices are kept in memory, the last found of them. What is remembered
+    may be old: it is good for verifying SIG1 when the transaction then makes sure of it.
+    """
+
+    def __init__(self, runner: Runner, remembers: bool = False) -> None:
         self._runner = runner
         self._queue: asyncio.Queue[_Question | None] = asyncio.Queue()
+        self._remembered: dict[str, Device] = {}
+        self._remembered_max = _REMEMBERED_MAX if remembers else 0
 
     async def find(self, d1: str, nonce: str) -> Found:
         """Raises sqlalchemy.exc.SQLAlchemyError when the database fails."""
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(((d1, nonce), answer))
         return await answer
+
+    def remembered(self, d1: str) -> Device | None:
+        """The active device as it was found last, without asking the database."""
+        return self._remembered.get(d1)
+
+    def forget(self, d1: str) -> None:
+        """Let the next request of the device ask the database."""
+        self._remembered.pop(d1, None)
+
+    def _remember(self, found: Sequence[Found]) -> None:
+        for device, _ in found:
+            if device is None:
+                continue
+            self._remembered.pop(device.d1, None)
+            if device.state == ACTIVE and self._remembered_max:
+                self._remembered[device.d1] = device
+        while len(self._remembered) > self._remembered_max:
+            del self._remembered[next(iter(self._remembered))]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -115,6 +144,7 @@ class DeviceReader:
                 if not answer.done():
                     answer.set_exception(error)
             return
+        self._remember(found)
         for (_, answer), one in zip(questions, found, strict=True):
             if not answer.done():
                 answer.set_result(one)
