@@ -1,6 +1,6 @@
 """Commands: believed, at most once, acknowledged; over power cuts too."""
 
-# heap: 256k because the agent, compiled here, shares it with the test's server and flash
+# heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
 from fakes import ADMIN_SEEDS, CRYPTO, RELEASE_SEED, acknowledgement, public_text, ready
 
