@@ -72,7 +72,8 @@ class Unpacker:
             raise UpdateRefused("HASH", "the bundle is not what FW4 says")
 
     def close(self):
-        """After a broken download no file stays open."""
+        """After the download, whole or broken, no file stays open."""
+        self._rows.close()
         if self._file is not None:
             self._file.close()
             self._file = None

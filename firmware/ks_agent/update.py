@@ -91,6 +91,7 @@ class Updater:
         try:
             yield from self._install(offer)
         except (BadSignature, Malformed, UpdateRefused) as refused:
+            self._store.remove(MANIFEST_PATH)
             self._progress.step("refused")
             self._refused(offer, refused)
         except OSError:
@@ -119,6 +120,7 @@ class Updater:
         if response.status != 200:
             raise OSError("download status %d" % response.status)
         unpacker.finish(offer["FW4"])
+        self._store.remove(MANIFEST_PATH)
         self._remember(offer, manifest_hash)
         self.slots.stage(manifest_hash)
         self._progress.step("verified")
@@ -152,8 +154,13 @@ class Updater:
         """Into a file of its own: the slot is not touched before the manifest is trusted."""
         digest = self._ports.crypto.sha256()
         with self._ports.fs.open(MANIFEST_PATH, "wb") as file:
+            left = length
 
             def sink(piece):
+                nonlocal left
+                left -= len(piece)
+                if left < 0:
+                    raise UpdateRefused("SIZE", "more bytes than were asked for")
                 digest.update(piece)
                 file.write(piece)
 
@@ -161,6 +168,8 @@ class Updater:
             response = yield Download(offer["FW3"], headers, sink, length, DOWNLOAD_TIMEOUT_MS)
         if response.status != 206:
             raise OSError("range status %d" % response.status)
+        if left:
+            raise Malformed("a bundle that ends early")
         return signing.hex_text(digest.digest())
 
     def _check_manifest(self, offer, length, manifest_hash, signature):

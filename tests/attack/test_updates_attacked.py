@@ -75,12 +75,13 @@ class Offer:
         return as_response(answer)
 
     def serve(self, effect: Any) -> Response:
-        if effect.kind == "download":
-            if len(self.data) > effect.max_bytes:
-                raise OSError("the answer is too long")
-            return deliver(effect, 200, {}, self.data)
-        first, last = dict(effect.headers)["Range"].removeprefix("bytes=").split("-")
-        return Response(206, {}, self.ranged[int(first) : int(last) + 1])
+        wanted = dict(effect.headers).get("Range")
+        if wanted is not None:
+            first, last = wanted.removeprefix("bytes=").split("-")
+            return deliver(effect, 206, {}, self.ranged[int(first) : int(last) + 1])
+        if len(self.data) > effect.max_bytes:
+            raise OSError("the answer is too long")
+        return deliver(effect, 200, {}, self.data)
 
 
 async def attempt(terminal: Terminal, offer: Offer) -> str:
@@ -302,8 +303,9 @@ async def test_a_terminal_without_the_time_installs_nothing(shared: World) -> No
     assert terminal.restarts == []
 
 
+@pytest.mark.parametrize("manifest", [False, True], ids=["the files", "the manifest"])
 async def test_a_download_that_never_ends_is_cut_off_and_the_running_release_goes_on(
-    shared: World,
+    shared: World, manifest: bool
 ) -> None:
     terminal = await shared.living()
     offer = Offer(RELEASE.assemble())
@@ -311,7 +313,7 @@ async def test_a_download_that_never_ends_is_cut_off_and_the_running_release_goe
     poured = []
 
     async def endless(effect: Any, forward: Forward) -> Response:
-        if effect.kind != "download":
+        if effect.kind != "download" or ("Range" in dict(effect.headers)) != manifest:
             return await offer.meddle(effect, forward)
         attempts.append(effect)
         effect.sink(offer.data)
@@ -325,7 +327,7 @@ async def test_a_download_that_never_ends_is_cut_off_and_the_running_release_goe
     for _ in range(3):
         await terminal.cycle()
     assert attempts
-    assert poured == attempts
+    assert len(poured) <= len(attempts)
     assert terminal.details("update_refused")[-1]["code"] == "SIZE"
     assert untouched(terminal, before)
 

@@ -2,7 +2,8 @@
 
 # heap: 256k because the agent, compiled here, shares it with the test's server and flash
 
-from fakes import CRYPTO, NOW_MS, PowerCut, Terminal, public_text
+from fake_ports import CRYPTO, NOW_MS, PowerCut
+from fakes import Terminal, public_text
 
 from ks_agent import signing, timetext
 

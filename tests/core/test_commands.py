@@ -2,7 +2,8 @@
 
 # heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
-from fakes import ADMIN_SEEDS, CRYPTO, RELEASE_SEED, acknowledgement, public_text, ready
+from fake_ports import CRYPTO
+from fakes import ADMIN_SEEDS, RELEASE_SEED, acknowledgement, public_text, ready
 
 from ks_agent import lines, signing
 from ks_agent.update import Updater

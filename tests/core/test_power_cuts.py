@@ -2,7 +2,8 @@
 
 # heap: 256k because the agent, compiled here, shares it with the test's server and flash
 
-from fakes import ADMIN_SEEDS, PowerCut, acknowledgement, ready
+from fake_ports import PowerCut
+from fakes import ADMIN_SEEDS, acknowledgement, ready
 
 
 def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice():

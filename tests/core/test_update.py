@@ -2,7 +2,8 @@
 
 # heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
-from fakes import CRYPTO, RELEASE_SEED, SERVER_SEED, Terminal
+from fake_ports import CRYPTO
+from fakes import RELEASE_SEED, SERVER_SEED, Terminal
 
 from ks_agent import bundle, signing, timetext, toon
 from ks_agent.slots import Slots
@@ -46,7 +47,8 @@ def make_manifest(terminal, files, **fields):
 def make_bundle(manifest, files, seed=RELEASE_SEED):
     data = toon.encode(manifest, as_text)
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, data))
-    return bundle.make_head(data, signature) + data + b"".join([data for _, data in sorted(files.items())])
+    contents = [content for _, content in sorted(files.items())]
+    return bundle.make_head(data, signature) + data + b"".join(contents)
 
 
 def offer(terminal, content, seed=SERVER_SEED, served=None, **fields):
