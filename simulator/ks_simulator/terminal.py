@@ -145,7 +145,8 @@ class Terminal:
     async def _live(self, slot: str) -> str | None:
         try:
             agent = agent_class(self.fs, slot)(self._ports(slot))
-            return await drive(agent.run(), self.http, self.fs, self._sleep)
+            reason: str | None = await drive(agent.run(), self.http, self.fs, self._sleep)
+            return reason
         except SystemExit as leaving:  # would end this whole process, not one terminal
             raise RuntimeError(f"the application left: {leaving}") from None
 

@@ -19,9 +19,8 @@ import pytest
 from ks_agent import lines, schema, signing
 from ks_agent.errors import BadSignature, Malformed, MissingToken
 from ks_agent.message import canonical
-from ks_agent.schema import COMMAND_REQUIRED
 from ks_agent.schema import LISTS as LIST_FIELDS
-from ks_agent.tokens import COMMAND_SIGNED, check_answer
+from ks_agent.tokens import COMMAND_REQUIRED, COMMAND_SIGNED, check_answer
 from ks_server.crypto import NaclCrypto
 
 CRYPTO = NaclCrypto()
