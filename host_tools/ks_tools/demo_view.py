@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -78,10 +79,13 @@ def picture(demo: Demo, details: bool = False) -> Group:
     for scene in demo.scenes:
         good = all(check.ok for check in scene.checks)
         mark = (_mark(good) if scene.checks else " ") if scene.is_over else "▸"
-        style = "bold" if not scene.is_over else "green" if good else "red"
+        style = "bold" if not scene.is_over else "bold green" if good else "bold red"
         parts.append(Text(f"{mark} {scene.title}", style=style))
         parts += [
-            Text(f"    {_mark(check.ok)} {check.name}{_why(check.ok, check.detail)}", style=style)
+            Text(
+                f"│ {_mark(check.ok)} {check.name}{_why(check.ok, check.detail)}",
+                style=_quiet(style),
+            )
             for check in scene.checks
             if details or not scene.is_over or not check.ok
         ]
@@ -90,7 +94,9 @@ def picture(demo: Demo, details: bool = False) -> Group:
 
 def terminals_table(demo: Demo) -> Table:
     """A row for each terminal."""
-    table = Table("terminal", "runs on", "version", "boots", "heartbeats", "last")
+    table = Table(
+        "terminal", "runs on", "version", "boots", "heartbeats", "last", box=box.SIMPLE_HEAD
+    )
     for terminal in demo.terminals:
         events = terminal.events
         last = next((event for event in reversed(events) if event.name not in QUIET), None)
@@ -143,6 +149,10 @@ def _mark(ok: bool) -> str:
 
 def _why(ok: bool, detail: str) -> str:
     return "" if ok or not detail else f": {detail}"
+
+
+def _quiet(style: str) -> str:
+    return style.replace("bold", "").strip()
 
 
 def _style(event: Event) -> str:

@@ -49,7 +49,7 @@ _SENTENCES = {
     "update_trial": "tries version {FW2}",
     "update_confirmed": "confirms version {FW2}: a signed heartbeat got through",
     "update_refused": "refuses release {FW1}: {reason}",
-    "update_rolled_back": "version {FW2} failed its trial: back to the one before",
+    "update_rolled_back": "version {FW2} failed: rolled back",
     "restart": "restarts: {REASON}",
     "crash": "crashed: {TEXT}",
     "dormant": "is dormant: wiped, waits to be provisioned",
