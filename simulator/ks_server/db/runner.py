@@ -9,13 +9,15 @@ API's, the cleaning) stays with aiosqlite.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 Result = TypeVar("Result")
@@ -67,11 +69,15 @@ class InlineRunner:
 
 
 class _Inline:
-    """As much of AsyncConnection as the work of devices' requests uses."""
+    """As much of AsyncConnection as the work of devices' requests uses.
+
+    What needs no compiling goes to the driver itself.
+    """
 
     def __init__(self, connection: Connection, executor: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._executor = executor
+        self._driver: Any = connection.connection.driver_connection
 
     @property
     def dialect(self) -> Dialect:
@@ -80,8 +86,10 @@ class _Inline:
     async def execute(self, statement: Any, parameters: Any = None) -> Any:
         return self._connection.execute(statement, parameters)
 
-    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
-        return self._connection.exec_driver_sql(statement, parameters)
+    async def exec_driver_sql(self, statement: str, parameters: Any) -> Any:
+        """For each of the parameters' tuples; gives something with a `rowcount`."""
+        with self._translated(statement):
+            return self._driver.executemany(statement, parameters)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[None]:
@@ -96,5 +104,25 @@ class _Inline:
 
     @asynccontextmanager
     async def begin_nested(self) -> AsyncIterator[None]:
-        with self._connection.begin_nested():
+        self._do("SAVEPOINT work")
+        try:
             yield
+        except BaseException:
+            self._do("ROLLBACK TO work")
+            self._do("RELEASE work")
+            raise
+        self._do("RELEASE work")
+
+    def _do(self, statement: str) -> None:
+        with self._translated(statement):
+            self._driver.execute(statement)
+
+    @contextmanager
+    def _translated(self, statement: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            # the parameters stay out: they may be somebody's secret
+            raise DBAPIError.instance(
+                statement, None, error, sqlite3.Error, dialect=self.dialect
+            ) from error
