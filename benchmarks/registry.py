@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import fleet, messages, server, wire
+from . import device, fleet, messages, server, wire
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
 
 TOPICS: Final[dict[str, Topic]] = {
     "wire": wire.measure,
+    "device": device.measure,
     "message": messages.measure,
     "server": server.measure,
     "fleet": fleet.measure,
