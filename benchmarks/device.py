@@ -22,7 +22,7 @@ LIMIT_S = 60
 PROBE = """\
 import gc, sys
 sys.path.insert(0, "slot_a")
-import host_main
+import main
 from ks_crypto.port import PureCrypto
 from ks_driver.host import build_ports
 from ks_driver.leaves import unload
@@ -31,7 +31,7 @@ def live(name):
     gc.collect()
     print("LIVE", name, gc.mem_alloc())
 
-agent = host_main.Agent(build_ports(".", "a", PureCrypto()))
+agent = main.Agent(build_ports(".", "a", PureCrypto()))
 life = agent.run()
 life.send(None)
 live("idle")
