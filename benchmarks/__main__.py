@@ -1,7 +1,7 @@
-"""`python -m benchmarks [TOPIC...] [--output FILE]`: measure, show a table, write JSON.
+"""`python -m benchmarks [TOPIC...] [--output FILE] [--readme FILE]`: measure, and write it down.
 
-Without topics all are measured and benchmarks/latest.json is written. The exit status is 1 when a
-goal is missed.
+Without topics all are measured and benchmarks/latest.json is written. `--readme` puts the figures
+between the marks in a Markdown file. The exit status is 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .figure import Figure, Unavailable, write
+from .readme import write_block
 from .registry import TOPICS
 
 LATEST = Path(__file__).parent / "latest.json"
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = chosen.output or (None if chosen.topics else LATEST)
     if output is not None:
         write(output, figures)
+    if chosen.readme is not None:
+        write_block(chosen.readme, figures)
     missed = [figure.name for figure in figures if not figure.ok]
     if missed:
         console.print(f"missed: {', '.join(missed)}", style="bold red")
@@ -51,6 +54,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks", description="Measure the product.")
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--readme", type=Path, help="put the figures into this Markdown file")
     chosen = parser.parse_args(arguments)
     for name in chosen.topics:
         if name not in TOPICS:
