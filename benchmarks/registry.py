@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import device, fleet, messages, server, wire
+from . import device, fleet, heap, messages, server, wire
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
@@ -13,6 +13,7 @@ Topic = Callable[[], Iterator[Figure]]
 TOPICS: Final[dict[str, Topic]] = {
     "wire": wire.measure,
     "device": device.measure,
+    "heap": heap.measure,
     "message": messages.measure,
     "server": server.measure,
     "fleet": fleet.measure,
