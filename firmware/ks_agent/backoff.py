@@ -48,4 +48,4 @@ class Link:
         recent = self._clock.ticks_ms() - FLAPPING_WINDOW_MS
         if len([ticks for ticks in self._drops if ticks > recent]) >= FLAPPING_DROPS:
             return "FLAPPING"
-        return "ONLINE" if self.up else "OFFLINE"
+        return "ONLINE"  # a heartbeat that says OFFLINE reaches nobody

@@ -158,6 +158,23 @@ def test_a_revoked_terminal_polls_only_commands_until_it_is_reinstated():
     terminal.run(lambda: terminal.agent.identity.state == "ACTIVE")
 
 
+def test_a_link_that_dropped_three_times_in_ten_minutes_is_flapping():
+    terminal = Terminal()
+    terminal.run(lambda: terminal.beats() == 1)
+    statuses = []
+    for _ in range(3):
+        terminal.link_down = True
+        terminal.run_cycle()
+        terminal.link_down = False
+        beats = terminal.beats()
+        terminal.run(lambda: terminal.beats() > beats)
+        statuses.append(terminal.server.requests[-1]["HB6"])
+    terminal.clock.ticks += 600000
+    terminal.run(lambda: terminal.beats() > beats + 1)
+    statuses.append(terminal.server.requests[-1]["HB6"])
+    assert statuses == ["ONLINE", "ONLINE", "FLAPPING", "ONLINE"]
+
+
 def test_an_idle_day_writes_nothing_to_flash():
     terminal = Terminal()
     terminal.run(lambda: terminal.heartbeats() == 3)
