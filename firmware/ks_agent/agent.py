@@ -173,25 +173,31 @@ class Agent:
             if self.identity.state == life.WIPING:
                 return
         answer = yield from self._heartbeat()
-        try:
-            yield from self._after_heartbeat(answer)
-        except Refused as refused:
-            # Only a refused heartbeat or registration may hold up the next heartbeat.
-            self._note_refusal(refused)
+        yield from self._after_heartbeat(answer)
 
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
-            yield from self._obey()
+            yield from self._attempt(self._obey())
         if self.identity.state == life.WIPING:
             return
-        yield from self.outbox.flush(self.exchange)
-        if self.ports.vault.get(KEY_NEXT) is not None:
-            self._effectors().end_rotation()
-        yield from self._upload_logs()
+        yield from self._attempt(self._acknowledge())
+        yield from self._attempt(self._upload_logs())
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
-            yield from self._updater().update(self.exchange)
+            yield from self._attempt(self._updater().update(self.exchange))
+
+    def _attempt(self, part):
+        """Only a refused heartbeat or registration may hold up what comes after it."""
+        try:
+            yield from part
+        except Refused as refused:
+            self._note_refusal(refused)
+
+    def _acknowledge(self):
+        yield from self.outbox.flush(self.exchange)
+        if self.ports.vault.get(KEY_NEXT) is not None:
+            self._effectors().end_rotation()
 
     def _register(self):
         tokens = {"D3": self.identity.public_text()}
@@ -265,14 +271,17 @@ class Agent:
     def _take_rto(self, answer):
         rto_s = wait_s(answer, "RTO", RTO_MIN_S, RTO_MAX_S)
         if rto_s is not None and rto_s != self._rto_s:
+            self._rto_s = rto_s  # first: a flash that fails must not fail every heartbeat
             self.store.write(RTO_PATH, {"RTO": str(rto_s)})
-            self._rto_s = rto_s
 
     def _after_refusal(self, refused):
         self._note_refusal(refused)
         if refused.code == "REVOKED" and self.identity.can("revoked"):
+            self._unknown = False  # whoever said so did not sign it
             self.identity.step("revoked")
         wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
+        if wait is None:
+            wait = wait_s(refused.answer, "RTO", RTO_MIN_S, RTO_MAX_S)
         return self._backoff.failed() if wait is None else wait * 1000
 
     def _note_refusal(self, refused):

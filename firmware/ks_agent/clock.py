@@ -33,22 +33,25 @@ class Clock:
         return self._offset_ms + self._port.ticks_ms()
 
     def text(self):
-        return timetext.format_ms(self.now_ms())
+        return _text(self.now_ms())
 
     def boot_text(self):
         """When this boot began, as far as is known now."""
-        return timetext.format_ms(self._offset_ms)
+        return _text(self._offset_ms)
 
     @property
     def synced(self):
         return self.state == SYNCED
 
-    def offer(self, server_ms, sent_ticks_ms):
-        """Take the time of a verified, bound answer that just came; True if the clock stepped."""
-        round_trip_ms = self._port.ticks_ms() - sent_ticks_ms
+    def offer(self, server_ms, sent_ticks_ms, came_ticks_ms):
+        """Take the time of a verified, bound answer; True if the clock stepped.
+
+        What it took to verify the answer is no part of the round trip: it may be seconds.
+        """
+        round_trip_ms = came_ticks_ms - sent_ticks_ms
         if not 0 <= round_trip_ms < MAX_ROUND_TRIP_MS:
             return False
-        difference_ms = server_ms + round_trip_ms // 2 - self.now_ms()
+        difference_ms = server_ms + round_trip_ms // 2 - (self._offset_ms + came_ticks_ms)
         self.state = SYNCED
         stepped = abs(difference_ms) > round_trip_ms
         if stepped:
@@ -60,5 +63,10 @@ class Clock:
         # A cold boot starts here: one write a day keeps it near enough, and the flash alive.
         now_ms = self.now_ms()
         if abs(now_ms - self._stored_ms) >= DAY_MS:
-            self._store.write(PATH, {"TS": timetext.format_ms(now_ms)})
-            self._stored_ms = now_ms
+            self._stored_ms = now_ms  # first: a flash that fails must not fail every answer
+            self._store.write(PATH, {"TS": _text(now_ms)})
+
+
+def _text(unix_ms):
+    # Whatever time it was told: with one that cannot be written it would never be told another.
+    return timetext.format_ms(max(0, min(unix_ms, timetext.LAST_MS)))

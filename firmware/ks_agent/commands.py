@@ -79,7 +79,7 @@ class Commands:
         except CommandRefused as refused:
             self._refuse(command, refused)
             return
-        if payload is None or not self._performed.begin(command):
+        if payload is None or self._outbox.is_full() or not self._performed.begin(command):
             return
         self._ports.board.show("command", {"CMD1": cmd1, "CMD2": command["CMD2"]})
         started_ms = self._clock.ticks_ms()

@@ -67,8 +67,10 @@ class Exchange:
 
     def _time_without_tls(self):
         """TLS needs a date to check certificates; this one answer holds nothing else."""
-        host = self._config.get("SERVER").partition("://")[2].partition(":")[0]
-        base = self._config.get("TIME_SERVER") or "http://" + host
+        host, bracket, _ = self._config.get("SERVER").partition("://")[2].partition("]")
+        if not bracket:  # else it is an IPv6 address, with colons of its own
+            host = host.partition(":")[0]
+        base = self._config.get("TIME_SERVER") or "http://" + host + bracket
         try:
             yield from self._exchange("time", {}, None, None, base)
         except _WrongTime as wrong:
@@ -83,9 +85,16 @@ class Exchange:
         except OSError:
             self._link.lost()
             raise
+        except MemoryError:
+            raise OSError("no memory for the answer")
+        came_ticks_ms = self._clock.ticks_ms()
         self._link.worked()
-        answer = self._believe(op, request, response)
-        stepped = self._clock.offer(timetext.parse_ms(answer["TS"]), sent_ticks_ms)
+        try:
+            answer = self._believe(op, request, response)
+        except MemoryError:  # nobody has signed for the size yet: not worth a crash
+            raise Malformed("no memory for the answer")
+        server_ms = timetext.parse_ms(answer["TS"])
+        stepped = self._clock.offer(server_ms, sent_ticks_ms, came_ticks_ms)
         self.heard += 1
         code = answer.get("ERR1")
         if code == "TIMESTAMP_INVALID":

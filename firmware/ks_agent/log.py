@@ -58,5 +58,6 @@ def upload(exchange, log, rng, level, since="", cmd1=None):
     if cmd1 is not None:
         tokens["CMD1"] = cmd1
     yield from exchange.call("logs", tokens)
-    log.mark_sent()
+    if cmd1 is None:  # what a command asks for is a choice of its own
+        log.mark_sent()
     return upload_id

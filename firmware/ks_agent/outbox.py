@@ -6,6 +6,8 @@ from .store import STATE
 FOLDER = STATE + "outbox"
 FIELDS = ("OP", "ACK1", "ACK2")
 ACKNOWLEDGEMENTS = ("command-ack", "firmware/ack")
+# New commands wait while so many are unanswered.
+CAPACITY = 64
 # These say nothing about the acknowledgement itself (PROTOCOL section 5, Commands).
 TRY_AGAIN = ("RATE_LIMIT", "INTERNAL", "UNAVAILABLE")
 
@@ -29,16 +31,32 @@ class Outbox:
     def clear(self):
         self._store.clear(FOLDER)
 
+    def is_full(self):
+        return len(self._store.names(FOLDER)) >= CAPACITY
+
     def flush(self, exchange):
-        """Send all that waits. What the server refuses for good is gone, and logged."""
+        """Send all that waits. What the server refuses for good is gone, and logged.
+
+        Raises Refused when something has to be tried again; what the server failed at
+        (INTERNAL) does not hold up the others.
+        """
+        failed = None
         for name in self._store.names(FOLDER):
             path = FOLDER + "/" + name
             entry = self._store.read_as(path, FIELDS)
             if entry is None or entry["OP"] not in ACKNOWLEDGEMENTS:
                 self._log.error("an acknowledgement was unreadable")
             else:
-                yield from self._send(exchange, entry)
+                try:
+                    yield from self._send(exchange, entry)
+                except Refused as refused:
+                    if refused.code != "INTERNAL":
+                        raise
+                    failed = refused
+                    continue
             self._store.remove(path)
+        if failed is not None:
+            raise failed
 
     def _send(self, exchange, entry):
         op = entry.pop("OP")
