@@ -55,13 +55,15 @@ class Health:
 
     async def ready(self, _request: Request) -> Response:
         """Readiness; 503 and the failing check otherwise. A clock more than 60 s behind the
-        highest time ever stored would accept nonces again (PROTOCOL section 3)."""
+        highest time ever stored would accept nonces again (PROTOCOL section 3). The cleaning
+        writes once a minute, so a writer that works again is noticed without requests."""
         database = await self._database()
         behind = self._context.fence.behind_ms() > READY_BEHIND_MS
         checks = {
             "database": "unreachable" if database == "unreachable" else OK,
             "migrations": database if database in (OK, "behind") else "unknown",
             "clock": "behind" if behind else OK,
+            "writer": "failing" if self._context.writer.is_failing else OK,
         }
         good = all(state == OK for state in checks.values())
         return _json({"status": "ready" if good else "not ready", "checks": checks}, good)

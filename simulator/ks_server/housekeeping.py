@@ -14,7 +14,6 @@ from . import nonces
 from .db.schema import firmware_acks, heartbeats, log_uploads, otrts, raw_messages
 from .log import get_logger
 from .settings import DAY_MS
-from .writer import Unavailable
 
 if TYPE_CHECKING:
     from .context import Context
@@ -49,8 +48,8 @@ class Housekeeping:
             await asyncio.sleep(PERIOD_S)
             try:
                 await self.clean()
-            except Unavailable as error:
-                log.warning("cleaning_failed", error=str(error))
+            except Exception as error:  # next time it may work: nothing else ever cleans
+                log.warning("cleaning_failed", error=type(error).__name__)
 
     async def _forget(self, connection: AsyncConnection) -> None:
         settings = self._context.settings

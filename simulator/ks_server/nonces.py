@@ -27,9 +27,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent.tokens import TIMESTAMP_WINDOW_MS
 
-from .db.bulk import Bulk
+from .db.bulk import Among, Bulk
 from .db.schema import fence as fence_table
 from .db.schema import nonces
+from .log import get_logger
 
 READY_BEHIND_MS: Final = 60_000
 # writing the mark with every transaction would tell no more: nonces expire by what is stored
@@ -39,12 +40,16 @@ _WHOLE_SECOND_MS: Final = 1_000
 
 _ROW: Final = 1
 _insert_nonces: Final = Bulk(insert(nonces))
-_used: Final = select(nonces.c.use).where(nonces.c.use.in_(bindparam("uses", expanding=True)))
+_used: Final = Among(
+    select(nonces.c.use).where(nonces.c.use.in_(bindparam("uses", expanding=True))), "uses"
+)
 _mark: Final = (
     update(fence_table)
     .where(fence_table.c.id == _ROW, fence_table.c.mark_ms < bindparam("now"))
     .values(mark_ms=bindparam("now"), run=bindparam("this_run"))
 )
+
+log = get_logger("ks_server.nonces")
 
 
 class NonceReused(Exception):
@@ -109,10 +114,14 @@ class Fence:
         return now_ms
 
     def written(self, marked_ms: int) -> None:
-        """After the commit of `write`."""
-        if marked_ms > self.stored_ms:
-            self.stored_ms = marked_ms
+        """After the commit of `write`: a file that stays behind undoes nothing of that."""
+        if marked_ms <= self.stored_ms:
+            return
+        self.stored_ms = marked_ms
+        try:
             _replace(self.file, f"{self.run} {marked_ms}\n")
+        except OSError as error:
+            log.warning("fence_file_not_written", error=error.strerror)
 
 
 def use_of(d1: str, nonce: str) -> str:
@@ -127,7 +136,7 @@ def row(d1: str, nonce: str, ts_ms: int) -> dict[str, Any]:
 
 async def used(connection: AsyncConnection, uses: Sequence[str]) -> set[str]:
     """Those of the uses that are stored."""
-    return set((await connection.execute(_used, {"uses": list(uses)})).scalars())
+    return {row[0] for row in await _used.fetch(connection, uses)}
 
 
 async def store(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:

@@ -62,7 +62,8 @@ async def _alone(connection: AsyncConnection, items: Sequence[Work[Any]]) -> Seq
 
 @dataclass
 class Writer:
-    """Make one with `Writer.running`. `changes` grows with each `run` that was committed."""
+    """Make one with `Writer.running`. `changes` grows with each `run` that was committed;
+    `is_failing`: the last transaction could not be committed."""
 
     direct: Runner
     anywhere: Runner
@@ -71,6 +72,7 @@ class Writer:
     batch_max: int
     queue: asyncio.Queue[_Job | None]
     changes: int = 0
+    is_failing: bool = False
     _closed: bool = field(default=False, repr=False)
 
     @classmethod
@@ -155,12 +157,20 @@ class Writer:
             return marked_ms
 
         try:
-            self.fence.written(await runner.run(transaction))
-        except (SQLAlchemyError, OSError) as error:
-            log.error("transaction_failed", error=type(error).__name__, jobs=len(jobs))
+            marked_ms = await runner.run(transaction)
+        except Exception as error:  # the writer must outlive anything: everybody waits for it
+            self.is_failing = True
+            log.error(
+                "transaction_failed",
+                error=type(error).__name__,
+                jobs=len(jobs),
+                exc_info=None if isinstance(error, SQLAlchemyError | OSError) else error,
+            )
             for job in jobs:
                 job.resolve(Unavailable("the database failed"))
             return
+        self.is_failing = False
+        self.fence.written(marked_ms)
         for job in jobs:
             job.resolve()
 

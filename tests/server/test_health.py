@@ -20,7 +20,7 @@ from ks_server.settings import FixedSettings
 
 from .admin_support import NOW_MS, TOKEN, admin_settings
 
-READY = {"database": "ok", "migrations": "ok", "clock": "ok"}
+READY = {"database": "ok", "migrations": "ok", "clock": "ok", "writer": "ok"}
 
 
 @dataclass
@@ -77,7 +77,7 @@ async def test_without_its_database_it_lives_but_is_neither_ready_nor_healthy(
     assert await running.get("/healthz") == {"status": "alive"}
     assert await running.get("/health", 503) == {"status": "failing", "database": "unreachable"}
     ready = await running.get("/readyz", 503)
-    assert ready["checks"] == {"database": "unreachable", "migrations": "unknown", "clock": "ok"}
+    assert ready["checks"] == {**READY, "database": "unreachable", "migrations": "unknown"}
 
 
 async def test_a_database_behind_its_migrations_is_not_ready(running: Running) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _PRAGMAS: Final = (
@@ -19,6 +20,10 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 5000",
 )
+
+
+class TransactionLost(SQLAlchemyError):
+    """SQLite has rolled back the whole transaction by itself, as it does when the disk is full."""
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -51,6 +56,8 @@ def open_inline_engine(engine: AsyncEngine) -> Engine:
 def _listen(engine: Engine) -> None:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "savepoint", _check_still_open)
+    event.listen(engine, "commit", _check_still_open)
 
 
 def _set_up_sqlite(dbapi_connection: Any, _record: Any) -> None:
@@ -67,3 +74,10 @@ def _begin_sqlite(connection: Connection) -> None:
         return
     # a reader that turns writer in a deferred transaction fails at once when another one writes
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+
+
+def _check_still_open(connection: Connection, _savepoint: str = "") -> None:
+    # a COMMIT of nothing would succeed, and a SAVEPOINT would begin a transaction of its own
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        raise TransactionLost("the database has given up the transaction")

@@ -20,6 +20,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from .engine import TransactionLost
+
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 
@@ -87,9 +89,11 @@ class _Inline:
         return self._connection.execute(statement, parameters)
 
     async def exec_driver_sql(self, statement: str, parameters: Any) -> Any:
-        """For each of the parameters' tuples; gives something with a `rowcount`."""
+        """With a tuple of parameters, or for each tuple of a list; gives the driver's cursor."""
         with self._translated(statement):
-            return self._driver.executemany(statement, parameters)
+            if isinstance(parameters, list):
+                return self._driver.executemany(statement, parameters)
+            return self._driver.execute(statement, parameters)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[None]:
@@ -97,13 +101,17 @@ class _Inline:
         transaction = await loop.run_in_executor(self._executor, self._connection.begin)
         try:
             yield
+            await loop.run_in_executor(self._executor, transaction.commit)
         except BaseException:
             transaction.rollback()
+            # a COMMIT that failed leaves it open, and this connection is used again
+            self._driver.rollback()
             raise
-        await loop.run_in_executor(self._executor, transaction.commit)
 
     @asynccontextmanager
     async def begin_nested(self) -> AsyncIterator[None]:
+        if not self._driver.in_transaction:
+            raise TransactionLost("the database has given up the transaction")
         self._do("SAVEPOINT work")
         try:
             yield

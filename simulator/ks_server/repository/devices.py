@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent import signing
 
 from .. import nonces
+from ..db.bulk import Among
 from ..db.runner import Runner
 from ..db.schema import devices
 
@@ -36,7 +36,9 @@ _columns: Final = (
     devices.c.fw2,
     devices.c.kid,
 )
-_find: Final = select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True)))
+_find: Final = Among(
+    select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True))), "ids"
+)
 
 
 class Device(NamedTuple):
@@ -139,7 +141,7 @@ class DeviceReader:
         pairs = [pair for pair, _ in questions]
         try:
             found = await self._runner.run(lambda connection: find_all(connection, pairs))
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # the reader must outlive anything: everybody waits for it
             for _, answer in questions:
                 if not answer.done():
                     answer.set_exception(error)
@@ -154,8 +156,8 @@ async def find_all(
     connection: AsyncConnection, pairs: Sequence[tuple[str, str]]
 ) -> Sequence[Found]:
     """For each (D1, NONCE), in order."""
-    rows: Any = await connection.execute(_find, {"ids": list({d1 for d1, _ in pairs})})
-    known = {row.d1: Device._make(row) for row in rows}
+    rows = await _find.fetch(connection, list({d1 for d1, _ in pairs}))
+    known = {row[0]: Device._make(row) for row in rows}
     uses = [nonces.use_of(d1, nonce) for d1, nonce in pairs]
     used = await nonces.used(connection, uses)
     return [Found(known.get(d1), use in used) for (d1, _), use in zip(pairs, uses, strict=True)]
@@ -163,5 +165,5 @@ async def find_all(
 
 async def find_one(connection: AsyncConnection, d1: str) -> Device | None:
     """The device as the transaction sees it."""
-    row = (await connection.execute(_find, {"ids": [d1]})).first()
-    return Device(*row) if row is not None else None
+    rows = await _find.fetch(connection, [d1])
+    return Device._make(rows[0]) if rows else None
