@@ -49,7 +49,7 @@ _SENTENCES = {
     "update_trial": "tries version {FW2}",
     "update_confirmed": "confirms version {FW2}: a signed heartbeat got through",
     "update_refused": "refuses release {FW1}: {reason}",
-    "update_rolled_back": "version {FW2} failed: rolled back",
+    "update_rolled_back": "rolled back {FW2}",
     "restart": "restarts: {REASON}",
     "crash": "crashed: {TEXT}",
     "dormant": "is dormant: wiped, waits to be provisioned",
