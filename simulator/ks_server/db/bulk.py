@@ -1,4 +1,4 @@
-"""Statements for many rows at once, compiled a single time.
+"""Statements for many rows or values at once, compiled a single time.
 
 `connection.execute(statement, rows)` prepares each row's parameters in Python, which for a
 heartbeat costs more than storing it. Here the driver gets tuples in the order of its own SQL.
@@ -7,10 +7,11 @@ heartbeat costs more than storing it. Here the driver gets tuples in the order o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Insert, Update
+from sqlalchemy import Insert, Select, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,3 +47,43 @@ class Bulk:
         if order is None:
             raise TypeError(f"the driver of {dialect.name} takes no parameters by position")
         return str(compiled), itemgetter(*order)
+
+
+class Among:
+    """A SELECT with an expanding parameter `many`, and others that are named."""
+
+    def __init__(self, statement: Select[Any], many: str, others: Sequence[str] = ()) -> None:
+        self._statement = statement
+        self._many = many
+        self._others = tuple(others)
+        self._prepared: dict[tuple[str, int], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {}
+
+    async def fetch(
+        self, connection: AsyncConnection, many: Sequence[str], *others: int
+    ) -> Sequence[Any]:
+        """The rows for one or more values; `others` in the order in which they were named."""
+        dialect = connection.dialect
+        # A statement for each power of two serves any number: the last value comes again.
+        size = 1 << (len(many) - 1).bit_length()
+        prepared = self._prepared.get((dialect.name, size))
+        if prepared is None:
+            prepared = self._prepared[dialect.name, size] = self._prepare(dialect, size)
+        text, values = prepared
+        padding = [many[-1]] * (size - len(many))
+        result = await connection.exec_driver_sql(text, values((*many, *padding, *others)))
+        return result.fetchall()
+
+    def _prepare(self, dialect: Dialect, size: int) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
+        marks = [f"value {number}" for number in range(size + len(self._others))]
+        named = dict(zip(self._others, marks[size:], strict=True))
+        compiled = self._statement.compile(dialect=dialect)
+        state = compiled.construct_expanded_state({self._many: marks[:size], **named})
+        place = {mark: number for number, mark in enumerate(marks)}
+        constants = [value for value in state.positional_parameters if value not in place]
+        following = count(len(marks))
+        order = [
+            place[value] if value in place else next(following)
+            for value in state.positional_parameters
+        ]
+        pick = itemgetter(*order) if len(order) > 1 else tuple
+        return state.statement, lambda given: pick((*given, *constants))

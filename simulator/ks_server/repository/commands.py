@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ks_agent.schema import FOR_REVOKED
 from ks_agent.tokens import ANSWER_MAX_COMMANDS
 
+from ..db.bulk import Among
 from ..db.schema import commands
 
 OPEN: Final = ("queued", "delivered")
@@ -35,10 +36,12 @@ _next: Final = (
     .where(_open_of.c.position <= ANSWER_MAX_COMMANDS)
     .order_by(_open_of.c.d1, _open_of.c.position)
 )
-_next_ids: Final = (
+_next_ids: Final = Among(
     select(_open_of.c.d1, _open_of.c.cmd1)
     .where(_open_of.c.position <= ANSWER_MAX_COMMANDS)
-    .order_by(_open_of.c.d1, _open_of.c.position)
+    .order_by(_open_of.c.d1, _open_of.c.position),
+    "ids",
+    ("now",),
 )
 _for_revoked: Final = (
     select(commands)
@@ -58,7 +61,7 @@ async def next_ids(
 ) -> dict[str, list[str]]:
     """For each device with open commands the CMD1 of those that a poll would deliver."""
     found: dict[str, list[str]] = {}
-    for d1, cmd1 in await connection.execute(_next_ids, {"ids": list(d1s), "now": now_ms}):
+    for d1, cmd1 in await _next_ids.fetch(connection, d1s, now_ms):
         found.setdefault(d1, []).append(cmd1)
     return found
 
