@@ -1,0 +1,87 @@
+"""What `python -m benchmarks` writes, and when it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks.figure import Figure, Unavailable
+from benchmarks.pairing import in_turns
+
+SPEED = Figure.compared("fake/speed", 1234.56, "runs/s", "another", 0.123456)
+
+
+def topic(*figures: Figure) -> Iterator[Figure]:
+    yield from figures
+
+
+def missing() -> Iterator[Figure]:
+    raise Unavailable("there is no chip")
+    yield SPEED
+
+
+def test_a_size_is_ok_up_to_its_goal() -> None:
+    assert Figure.limited("size", 450, "bytes", 450).ok
+    assert not Figure.limited("size", 451, "bytes", 450).ok
+    assert Figure.limited("size", 451, "bytes").ok
+
+
+def test_all_topics_are_written_as_a_list_of_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latest = tmp_path / "latest.json"
+    monkeypatch.setattr(program, "LATEST", latest)
+    monkeypatch.setattr(program, "TOPICS", {"fake": lambda: topic(SPEED), "missing": missing})
+    assert program.main([]) == 0
+    assert json.loads(latest.read_text()) == [
+        {
+            "name": "fake/speed",
+            "value": 1234.6,
+            "unit": "runs/s",
+            "peer": "another",
+            "ratio": 0.1235,
+            "goal": None,
+            "ok": True,
+        }
+    ]
+    shown = capsys.readouterr().out
+    assert "fake/speed" in shown
+    assert "missing: left out: there is no chip" in shown
+
+
+def test_a_missed_goal_is_named_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    too_big = Figure.limited("fake/size", 500, "bytes", 450)
+    monkeypatch.setattr(program, "TOPICS", {"fake": lambda: topic(SPEED, too_big)})
+    chosen = tmp_path / "chosen.json"
+    assert program.main(["fake", "--output", str(chosen)]) == 1
+    assert "missed: fake/size" in capsys.readouterr().out
+    assert [entry["ok"] for entry in json.loads(chosen.read_text())] == [True, False]
+
+
+def test_some_topics_alone_do_not_replace_the_latest_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latest = tmp_path / "latest.json"
+    monkeypatch.setattr(program, "LATEST", latest)
+    monkeypatch.setattr(program, "TOPICS", {"fake": lambda: topic(SPEED)})
+    assert program.main(["fake"]) == 0
+    assert not latest.exists()
+
+
+def test_an_unknown_topic_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["nothing-of-ours"])
+    assert "nothing-of-ours is none of" in capsys.readouterr().err
+
+
+def test_each_body_of_work_is_measured_once_a_round() -> None:
+    rates = in_turns({"once": lambda: sum(range(200)), "ten": lambda: sum(range(2000))}, rounds=3)
+    assert {name: len(found) for name, found in rates.rounds.items()} == {"once": 3, "ten": 3}
+    assert rates.ratio("once", "once") == 1
+    assert rates.median("once") in rates.rounds["once"]
