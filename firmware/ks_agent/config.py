@@ -35,6 +35,10 @@ class Config:
         self._store = store
         self._clock = clock
         self._proven = store.read_as(PATH) or {}
+        try:
+            check(self._proven)
+        except Malformed:
+            self._proven = {}
         self._trial = None
         self._deadline_ms = 0
         self.cmd1 = None
