@@ -10,16 +10,29 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import demo_command, fleet_command, keys_command, release_command, serve, simulate
-from .console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ToolError, say, warn
+from .console import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    ToolError,
+    drop_output,
+    prepare_output,
+    say,
+    warn,
+)
 
 # typer may bring its own copy of click; this finds the base of command line mistakes in either.
 _Misuse: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+_NoCommand: Any = getattr(
+    sys.modules[_Misuse.__module__], "NoArgsIsHelpError", type("NoArgsIsHelpError", (), {})
 )
 
 app = typer.Typer(
@@ -31,7 +44,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("demo", short_help="Watch terminals live, under a minute.")(demo_command.demo)
 app.command("demo", short_help="Watch terminals live, under a minute.")(demo_command.demo)
 app.command("serve", short_help="Run the reference server.")(serve.serve)
 app.command("simulate", short_help="Run one terminal, its life as lines.")(simulate.simulate)
@@ -68,9 +80,17 @@ def run(arguments: Sequence[str]) -> int:
         warn(str(error))
         return EXIT_FAILED
     except _Misuse as error:
+        if isinstance(error, _NoCommand):
+            say(error.format_message())
+            return EXIT_USAGE
         warn(f"{_first_line(error)} (see ks --help)")
         return EXIT_USAGE
     except BrokenPipeError:
+        drop_output()
+        return EXIT_FAILED
+    except OSError as error:
+        drop_output()
+        warn(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
         return EXIT_FAILED
     if status == EXIT_INTERRUPTED:
         warn("interrupted")
@@ -103,4 +123,5 @@ def main() -> None:
     first."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end_as_interrupted)
+    prepare_output()
     sys.exit(run(sys.argv[1:]))

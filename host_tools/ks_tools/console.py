@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,23 @@ EXIT_INTERRUPTED = 130
 
 class ToolError(Exception):
     """Something a person can put right; the text is one line and says what."""
+
+
+def prepare_output() -> None:
+    """What the terminal's encoding has no sign for becomes a question mark, not a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def drop_output() -> None:
+    """Throw away what could not be written: Python would complain about it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def say(text: str = "") -> None:

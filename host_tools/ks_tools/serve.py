@@ -46,14 +46,14 @@ def serve(
     """
     import uvloop
 
+    from ks_server import run as server
     from ks_server.keys import ConfigurationError
     from ks_server.log import configure, start_sentry
-    from ks_server.run import serve as serve_forever
 
     from .workspace import Workspace
 
     options = {
-        "data": data,
+        "KS_DATA": data,
         "host": host,
         "port": port,
         "registration_mode": registration,
@@ -63,22 +63,18 @@ def serve(
     workspace = Workspace.of(settings.data, offline)
     settings = _complete(settings, workspace)
     configure(settings)
-    start_sentry(settings)
 
     def ready(listening: Listening) -> None:
         for line in describe(listening.url, settings, workspace):
             say(line)
 
     try:
-        uvloop.run(serve_forever(settings, ready))
+        start_sentry(settings)
+        uvloop.run(server.serve(settings, ready))
+    except server.ListenError as error:
+        raise ToolError(f"{error}; another port: ks serve --port 0") from None
     except ConfigurationError as error:
         raise ToolError(str(error)) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ToolError(
-            f"cannot listen on {settings.host}:{settings.port}: {reason}; "
-            "another port: ks serve --port 0"
-        ) from None
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -109,8 +105,7 @@ def _complete(settings: Settings, workspace: Workspace) -> Settings:
             name = f"{role}_public_keys"
             if not getattr(settings, name):
                 missing[name] = ",".join(key.key for key in trusted if key.role == role)
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return _settings(given | missing) if missing else settings
+    return settings.model_copy(update=_settings(missing).model_dump(include=set(missing)))
 
 
 def describe(url: str, settings: Settings, workspace: Workspace) -> list[str]:

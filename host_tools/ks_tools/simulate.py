@@ -42,20 +42,42 @@ def simulate(
     A new terminal is provisioned first, and put on the server's whitelist where the admin token
     is at hand. Ctrl-C cuts its power.
     """
+    from ks_server.lock import InUse, hold
     from ks_simulator.process import ProcessTerminal
+    from ks_simulator.provision import FACTORY
 
+    from .factory import trust_of
     from .workspace import Workspace
 
+    _check_id(d1)
     workspace = Workspace.of(data)
     home = folder or workspace.data / "terminals" / d1
     command = interpreter_command(interpreter)
-    is_reboot = (home / "factory.toon").exists()
-    public_key = provide(workspace, home, d1, server.rstrip("/"), interpreter in SMALL_HEAP)
-    show = _JsonLines() if as_json else _Lines()
-    if is_reboot:
-        show.line("a reboot: as after a power cut, the first call waits up to 30 s")
-    terminal = ProcessTerminal(d1, home, command, show.event, show.line)
-    asyncio.run(_simulate(workspace, server.rstrip("/"), terminal, public_key, seconds))
+    trust_of(workspace)
+    workspace.make_data_folder()
+    try:
+        with hold(home.with_name(home.name + ".lock")):
+            is_reboot = (home / FACTORY).exists()
+            public_key = provide(workspace, home, d1, server.rstrip("/"), interpreter in SMALL_HEAP)
+            show = _JsonLines() if as_json else _Lines()
+            if is_reboot:
+                show.line("a reboot: as after a power cut, the first call waits up to 30 s")
+            terminal = ProcessTerminal(d1, home, command, show.event, show.line)
+            asyncio.run(_simulate(workspace, server.rstrip("/"), terminal, public_key, seconds))
+    except InUse:
+        raise ToolError(f"the terminal in {home} runs already") from None
+
+
+def _check_id(d1: str) -> None:
+    from ks_agent import tokens
+    from ks_agent.errors import Malformed
+
+    try:
+        tokens.check_value("D1", d1)
+    except Malformed:
+        raise ToolError(f"{d1!r} is no device id: [A-Za-z0-9._-]{{1,64}}") from None
+    if not d1.strip("."):  # a good id, but as a folder's name it would be another one's
+        raise ToolError(f"{d1!r} as a device id names no folder: give another --d1")
 
 
 def interpreter_command(name: str) -> list[str]:
@@ -96,22 +118,22 @@ def provide(
     from ks_agent.ports import KEY
     from ks_driver.files import HostVault
     from ks_simulator.keys import SEED_BYTES, public_text
-    from ks_simulator.provision import provision_folder
+    from ks_simulator.provision import FACTORY, provision_folder
 
     from .factory import factory_release, trust_of
 
     vault = HostVault(str(home / "nvs"))
-    if (home / "factory.toon").exists():
+    if (home / FACTORY).exists():
         _check_provisioned(home, d1, server)
         seed = vault.get(KEY)
         if seed is None:
             raise ToolError(f"{home} holds a terminal without a key (wiped); remove the folder")
         return public_text(seed)
     release = factory_release(workspace, small_heap)
-    provision_folder(home, d1, server, trust_of(workspace), release)
-    (home / "nvs").mkdir(mode=0o700, exist_ok=True)
-    seed = os.urandom(SEED_BYTES)
+    (home / "nvs").mkdir(mode=0o700, parents=True, exist_ok=True)
+    seed = vault.get(KEY) or os.urandom(SEED_BYTES)
     vault.set(KEY, seed)
+    provision_folder(home, d1, server, trust_of(workspace), release)
     return public_text(seed)
 
 

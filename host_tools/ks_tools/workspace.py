@@ -68,11 +68,24 @@ class Workspace:
         keys = RoleKeys.make()
         seeds = (keys.server, keys.release, *keys.admins)
         paths = (self.server_key, self.release_key, *self.admin_keys)
-        for seed, path in zip(seeds, paths, strict=True):
-            write_secret_file(path, write_pem(seed))
         trusted = keys.trusted()
-        self.trust.write_bytes(encode_trust(trusted))
+        made: list[Path] = []
+        try:
+            self.make_data_folder()
+            for seed, path in zip(seeds, paths, strict=True):
+                write_secret_file(path, write_pem(seed))
+                made.append(path)
+            made.append(self.trust)
+            self.trust.write_bytes(encode_trust(trusted))
+        except BaseException:
+            for path in made:  # the next try must not find a part of them in its way
+                path.unlink(missing_ok=True)
+            raise
         return trusted
+
+    def make_data_folder(self) -> None:
+        """Nobody else may look into it: the database holds what devices are told."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read_trust(self) -> list[TrustedKey]:
         """The public keys. Raises ToolError."""
@@ -88,7 +101,10 @@ class Workspace:
         if not self.admin_token.exists():
             token = secrets.token_urlsafe(TOKEN_BYTES)
             write_secret_file(self.admin_token, token.encode("ascii"))
-        return self.admin_token.read_text("ascii").strip()
+        token = self.admin_token.read_text("ascii", "replace").strip()
+        if not token:
+            raise ToolError(f"{self.admin_token} is empty: remove it, and a new one is made")
+        return token
 
     def find_admin_token(self) -> str:
         """The admin token: ADMIN_TOKEN, else the workspace's. Raises ToolError."""

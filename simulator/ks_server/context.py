@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from .crypto import NaclCrypto
-from .db.engine import is_sqlite, open_engine, open_inline_engine
+from .db.engine import is_sqlite, open_engine, open_inline_engine, probe
 from .db.migrate import upgrade
 from .db.runner import InlineRunner, PoolRunner, Runner
 from .db.schema import server_links
@@ -31,6 +31,7 @@ from .nonces import Fence
 from .repository.devices import DeviceReader
 from .repository.releases import Catalogue
 from .settings import Settings
+from .start import check_settings, explained
 from .writer import Writer
 
 
@@ -72,15 +73,20 @@ async def open_context(
     `hooks` stays with the caller. Raises keys.ConfigurationError.
     """
     metrics = metrics or Metrics()
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = open_engine(settings.database)
+    crypto = NaclCrypto()
+    with explained(settings):
+        check_settings(settings)
+        engine = open_engine(settings.database)
+        if is_sqlite(engine):
+            probe(engine)
     try:
-        await upgrade(engine)
-        crypto = NaclCrypto()
-        async with engine.begin() as connection:
-            keys = await _open_keys(connection, settings, crypto, now_ms())
-            fence = await Fence.open(connection, settings.data, now_ms)
-        fence.opened()
+        with explained(settings):
+            await upgrade(engine)
+            async with engine.begin() as connection:
+                keys = await _open_keys(connection, settings, crypto, now_ms())
+                fence = await Fence.open(connection, settings.data, now_ms)
+            fence.opened()
+            secret = download_secret(settings)
         async with (
             _runners(engine) as (reading, writing),
             Writer.running(
@@ -105,7 +111,7 @@ async def open_context(
                 metrics=metrics,
                 devices=devices,
                 catalogue=Catalogue(engine, writer),
-                download_secret=download_secret(settings),
+                download_secret=secret,
                 now_ms=now_ms,
             )
             async with devices.running(), Housekeeping(context).running():

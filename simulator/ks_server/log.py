@@ -22,6 +22,7 @@ from structlog.stdlib import ProcessorFormatter
 
 from ks_agent.schema import REQUESTS
 
+from .keys import ConfigurationError
 from .settings import Settings
 
 REDACTED: Final = "[redacted]"
@@ -253,14 +254,27 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 def start_sentry(settings: Settings) -> None:
-    """Report crashes to SENTRY_DSN when it is set; sentry-sdk is imported only then."""
+    """Report crashes to SENTRY_DSN when it is set; sentry-sdk is imported only then.
+
+    Raises ConfigurationError.
+    """
     dsn = settings.sentry_dsn.get_secret_value()
     if not dsn:
         return
-    import sentry_sdk  # type: ignore[import-not-found,unused-ignore]
+    try:
+        import sentry_sdk  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        raise ConfigurationError("SENTRY_DSN is set, but sentry-sdk is not installed") from None
 
     def scrub(event: Any, hint: Any) -> Any:
         return redactor(None, "", event)
 
-    sentry_sdk.init(dsn=dsn, send_default_pii=False, include_local_variables=False,
-                    max_request_body_size="never", before_send=scrub)  # fmt: skip
+    try:
+        sentry_sdk.init(
+            dsn=dsn,
+            include_local_variables=False,
+            max_request_body_size="never",
+            before_send=scrub,
+        )
+    except ValueError:
+        raise ConfigurationError("SENTRY_DSN is not the address of a project") from None

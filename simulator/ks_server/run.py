@@ -25,8 +25,10 @@ from .app import Application
 from .context import Context, system_now_ms
 from .hooks import Hooks
 from .keys import ConfigurationError
+from .lock import InUse, hold
 from .log import configure, get_logger, start_sentry
 from .settings import Settings
+from .start import explained
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
@@ -41,6 +43,10 @@ class Listening:
     url: str
     port: int
     context: Context
+
+
+class ListenError(ConfigurationError):
+    """The address cannot be listened on."""
 
 
 class _Server(uvicorn.Server):
@@ -94,15 +100,15 @@ async def serve(
     """Serve until SIGINT or SIGTERM (when `handle_signals`) or until `stop` is set.
 
     Port 0 takes a free port; `on_ready` is called once requests are answered. Requests in flight
-    finish before this returns, within SHUTDOWN_GRACE_S. Raises keys.ConfigurationError and OSError
-    for what cannot start. `sockets` are bound already and are closed at the end.
+    finish before this returns, within SHUTDOWN_GRACE_S. Raises keys.ConfigurationError for what
+    cannot start. `sockets` are bound already and are closed at the end.
     """
-    bound = list(sockets) if sockets else [bind(settings.host, settings.port)]
+    bound = list(sockets) if sockets else [_bind(settings)]
     try:
         port = bound[0].getsockname()[1]
         settings = settings.model_copy(update={"port": port})
         application = Application(settings, hooks=hooks, now_ms=now_ms)
-        async with application.running() as context:
+        async with _alone(settings), application.running() as context:
             listening = Listening(settings.base_url, port, context)
 
             def started() -> None:
@@ -162,13 +168,11 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(_explain(error))
     configure(settings)
-    start_sentry(settings)
     try:
+        start_sentry(settings)
         uvloop.run(serve(settings))
     except ConfigurationError as error:
         sys.exit(f"ks_server: {error}")
-    except OSError as error:
-        sys.exit(f"ks_server: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
 
 
 def _explain(error: ValidationError) -> str:
@@ -179,8 +183,28 @@ def _explain(error: ValidationError) -> str:
     return "\n".join(lines)
 
 
+def _bind(settings: Settings) -> socket.socket:
+    try:
+        return bind(settings.host, settings.port)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from None
+
+
+@asynccontextmanager
+async def _alone(settings: Settings) -> AsyncIterator[None]:
+    """Two servers in one data folder would each believe to be the only writer and rate limiter."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with explained(settings):
+                stack.enter_context(hold(settings.data / "server.lock"))
+        except InUse:
+            raise ConfigurationError(f"another server is using {settings.data}") from None
+        yield
+
+
 def _configuration(application: Application, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         application,
         interface="asgi3",
         http="httptools",
@@ -196,6 +220,12 @@ def _configuration(application: Application, settings: Settings) -> uvicorn.Conf
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
+    try:
+        config.load()
+    except OSError as error:  # an error of ssl is one, too
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"TLS_CERT and TLS_KEY cannot be used: {reason}") from None
+    return config
 
 
 @contextmanager

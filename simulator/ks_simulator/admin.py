@@ -36,9 +36,13 @@ class AdminApi:
     async def connect(cls, server: str, token: str) -> AsyncIterator[AdminApi]:
         """An API at the server's base URL."""
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(
-            base_url=server.rstrip("/"), headers=headers, timeout=TIMEOUT_S, trust_env=False
-        ) as client:
+        try:
+            client = httpx.AsyncClient(
+                base_url=server.rstrip("/"), headers=headers, timeout=TIMEOUT_S, trust_env=False
+            )
+        except httpx.InvalidURL as error:
+            raise AdminError("LINK", f"{server} is no address of a server: {error}") from None
+        async with client:
             yield cls(client)
 
     async def overview(self) -> dict[str, Any]:
@@ -148,7 +152,7 @@ class AdminApi:
             options["json"] = form
         try:
             answer = await self._client.request(method, PREFIX + path, **options)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise AdminError("LINK", f"{self._client.base_url} does not answer: {reason}") from None
         if answer.is_success:

@@ -16,6 +16,7 @@ from .keys import TrustedKey, encode_trust, public_text
 
 DEFAULT_TYPE = "ESP32_TERMINAL"
 FIRST_SLOT = "slot_a"
+FACTORY = "factory.toon"
 # What lies beside the slots: what is started, and what it imports.
 STAGE_0 = ("boot.py", "stage0.py")
 
@@ -53,7 +54,7 @@ def factory_files(
     message = factory_message(d1, server, **factory)
     files = {
         "trust.toon": encode_trust(trust),
-        "factory.toon": bytes(toon.encode(message, as_text)) + b"\n",
+        FACTORY: bytes(toon.encode(message, as_text)) + b"\n",
     }
     for path, data in release.slot_files().items():
         files[f"{FIRST_SLOT}/{path}"] = data
@@ -94,7 +95,8 @@ def provision_folder(
     """The same into a folder, with stage 0: `python3 DIR/boot.py DIR` runs it."""
     files = factory_files(d1, server, trust, release, **factory)
     files.update(stage_0_files(release))
-    for path, data in files.items():
+    for path in sorted(files, key=FACTORY.__eq__):  # it comes last: with it, all the rest is there
+        data = files[path]
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ks_server.keys import ConfigurationError, write_pem
-from ks_server.run import bind, main, running, serve
+from ks_server.run import ListenError, bind, main, running, serve
 from ks_server.settings import FixedSettings
 
 from .admin_support import (
@@ -265,7 +265,7 @@ async def test_a_server_inside_a_test_that_cannot_start_raises(tmp_path: Path) -
             pass
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
-        with pytest.raises(OSError):
+        with pytest.raises(ListenError, match="cannot listen"):
             async with running(admin_settings(tmp_path, port=taken.getsockname()[1])):
                 pass
 

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from ks_server import log as log_module
-from ks_server.keys import write_pem
+from ks_server.keys import ConfigurationError, write_pem
 from ks_server.log import REDACTED, Redactor, configure, get_logger, secrets_of, start_sentry
 from ks_server.metrics import Metrics
 from ks_server.middleware import RequestMiddleware
@@ -180,7 +180,7 @@ def test_every_secret_setting_is_known_to_the_redactor() -> None:
 def test_sentry_is_not_imported_unless_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentry_sdk", None)
     start_sentry(FixedSettings())
-    with pytest.raises(ImportError):
+    with pytest.raises(ConfigurationError, match="sentry-sdk is not installed"):
         start_sentry(SETTINGS)
 
 

@@ -53,6 +53,15 @@ def open_inline_engine(engine: AsyncEngine) -> Engine:
     return inline_engine
 
 
+def probe(engine: AsyncEngine) -> None:
+    """Open the SQLite database once. Raises DBAPIError, where aiosqlite would leave a thread."""
+    inline_engine = open_inline_engine(engine)
+    try:
+        inline_engine.connect().close()
+    finally:
+        inline_engine.dispose()
+
+
 def _listen(engine: Engine) -> None:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
