@@ -16,7 +16,7 @@ from .identity import Identity, read_factory
 from .log import Log, upload
 from .outbox import Outbox
 from .ports import KEY_NEXT, random_below
-from .store import STATE, WIPE_PATH, Store
+from .store import STATE, Store
 from .trust import Trust
 from .update_state import Progress
 
@@ -45,6 +45,8 @@ TRIAL_WAIT_MAX_MS = 30000
 LOG_UPLOAD_PAUSE_MS = 300000
 RTO_PATH = STATE + "rto.toon"
 CRASH_PATH = STATE + "crash.toon"
+# What a dormant terminal keeps: its id, what it performed, which keys it distrusts, its slots.
+LEFT = ("identity.toon", "performed.toon", "trust.toon", "boot.toon", "outbox")
 MEGABYTE = 1048576
 
 
@@ -162,9 +164,7 @@ class Agent:
             return self._backoff.failed()
 
     def _converse(self):
-        rotating = self.ports.vault.get(KEY_NEXT) is not None
-        if rotating:
-            yield from self._effectors().settle_rotation()
+        yield from self._settle_rotation()
         if self.identity.state == life.UNREGISTERED or self._unknown:
             yield from self._register()
         if self.identity.state == life.REVOKED:
@@ -174,6 +174,10 @@ class Agent:
                 return
         answer = yield from self._heartbeat()
         yield from self._after_heartbeat(answer)
+
+    def _settle_rotation(self):
+        if self.ports.vault.get(KEY_NEXT) is not None:
+            yield from self._effectors().settle_rotation()
 
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
@@ -250,14 +254,16 @@ class Agent:
 
     def _finish_wiping(self):
         """The key stays until the acknowledgement is answered, at most 7 days."""
-        if not self._effectors().key_has_expired():
+        if self.identity.seed is not None and not self._effectors().key_has_expired():
+            yield from self._settle_rotation()
             yield from self.outbox.flush(self.exchange)
         self._end()
 
     def _end(self):
         self.outbox.clear()
         self.identity.erase_key()
-        self.store.remove(WIPE_PATH)
+        self.trust.forget()
+        self.store.clear(STATE[:-1], LEFT)
         self.ports.board.show("dormant", {})
 
     def _upload_logs(self):

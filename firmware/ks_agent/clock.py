@@ -43,6 +43,11 @@ class Clock:
     def synced(self):
         return self.state == SYNCED
 
+    def not_before(self, unix_ms):
+        """A time that is known to be past, to start from while the true one is not known."""
+        if not self.synced:
+            self._offset_ms = max(self._offset_ms, unix_ms - self._port.ticks_ms())
+
     def offer(self, server_ms, sent_ticks_ms, came_ticks_ms):
         """Take the time of a verified, bound answer; True if the clock stepped.
 

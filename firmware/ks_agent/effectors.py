@@ -6,11 +6,11 @@ from .config import CONNECTION
 from .effects import Restart
 from .errors import CommandRefused, Malformed, PeerError
 from .log import LEVELS, upload
-from .rotation import Rotation
 from .store import STATE, WIPE_PATH
 from .trust import RELEASE
 
 KEY_KEPT_MS = 7 * 86400000
+HOUR_MS = 3600000
 WIPE_FIELDS = ("CMD1", "SINCE")
 # What WIPE and REVOKE leave: the id, the performed ids, and what they need to be acknowledged.
 # The key and the security counter are in the vault; the boot record says which slot is good.
@@ -22,7 +22,6 @@ class Effectors:
 
     def __init__(self, agent):
         self._agent = agent
-        self._rotation = Rotation(agent.ports, agent.identity, agent.exchange)
         self.commands = Commands(agent, self.handlers(), self.visible)
 
     def handlers(self):
@@ -39,6 +38,13 @@ class Effectors:
             "RESUME_UPDATES": self.resume_updates,
             "IDENTIFY": self.identify,
         }
+
+    @property
+    def _rotation(self):
+        # It holds nothing of its own, and most commands can do without its code.
+        from .rotation import Rotation
+
+        return Rotation(self._agent.ports, self._agent.identity, self._agent.exchange)
 
     def visible(self, name, row):
         """After a power cut: True when the effect can be read back, LATER when it goes on."""
@@ -190,13 +196,24 @@ class Effectors:
             self._rotation.forget()
 
     def key_has_expired(self):
-        """Seven days after a WIPE nobody's answer is waited for any more."""
-        record = self._agent.store.read_as(WIPE_PATH, WIPE_FIELDS)
+        """Seven days after a WIPE nobody's answer is waited for any more.
+
+        While the terminal is off, its clock stands still: what counts are the hours with power.
+        """
+        store, clock = self._agent.store, self._agent.clock
+        record = store.read_as(WIPE_PATH, WIPE_FIELDS)
+        if record is None:
+            return True
         try:
-            since_ms = timetext.parse_ms(record["SINCE"]) if record else 0
+            since_ms = timetext.parse_ms(record["SINCE"])
+            last_ms = timetext.parse_ms(record.get("LAST", record["SINCE"]))
         except Malformed:
-            since_ms = 0
-        return self._agent.clock.now_ms() - since_ms >= KEY_KEPT_MS
+            return True
+        clock.not_before(last_ms)
+        expired = clock.now_ms() - since_ms >= KEY_KEPT_MS
+        if not expired and clock.now_ms() - last_ms >= HOUR_MS:
+            store.write(WIPE_PATH, dict(record, LAST=clock.text()))
+        return expired
 
     def finish_erasing(self):
         """Erase, or go on erasing after a power cut, then owe the acknowledgement."""

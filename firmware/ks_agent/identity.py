@@ -2,7 +2,7 @@
 
 from . import life, signing, toon
 from .errors import KsError, LocalError
-from .ports import KEY, KEY_NEXT
+from .ports import KEY, KEY_NEXT, NETWORK
 from .states import Machine
 from .store import STATE, check_form
 
@@ -98,10 +98,10 @@ class Identity:
         self._write({"D1": self.d1, "STATE": self.state})
 
     def erase_key(self):
-        """The end; may be interrupted and done again."""
+        """The end, also of the way into the network; may be interrupted and done again."""
         if self.state != life.DORMANT:
             self.step("key_erased")
-        for name in (KEY, KEY_NEXT):
+        for name in (KEY, KEY_NEXT) + NETWORK:
             self._ports.vault.erase(name)
         self.seed = None
 

@@ -14,6 +14,8 @@ GRACE_MS = 600000
 NO_EXPIRY_MS = 7 * 86400000
 MAX_NAME_CHARACTERS = 32
 ROWS = {"PERFORMED": ("CMD1", "CMD2", "STATE", "UNTIL")}
+# Their payload, which is public, tells after a power cut whether the effect is there.
+KEY_COMMANDS = ("TRUST_KEY", "DISTRUST_KEY")
 STARTED = "started"
 DONE = "done"
 
@@ -48,7 +50,7 @@ class Performed:
         name = command["CMD2"][:MAX_NAME_CHARACTERS]
         row = {"CMD1": command["CMD1"], "CMD2": name, "STATE": STARTED}
         row["UNTIL"] = self._until(command)
-        if command.get("CMD3"):
+        if name in KEY_COMMANDS and command.get("CMD3"):
             row["CMD3"] = command["CMD3"]
         try:
             self._write(self._rows + [row])

@@ -16,6 +16,8 @@ board      temperature_c() -> decimal text or None, memory_used_bytes(),
 KEY = "key"
 KEY_NEXT = "key_next"
 COUNTER = "counter"
+# Where the factory may have left the network to join.
+NETWORK = ("wifi_ssid", "wifi_password")
 
 
 class Ports:
