@@ -117,7 +117,7 @@ _TABLE = (
     ),
     Request("events", "POST", "JID EVENT", "SEQ_MIN", {"EVENT": EVENT_FIELDS}, True, True),
     Request("rotate-key", "POST", "D3 SIG_NEW", "", None, True),
-    Request("time", "GET", "", "", None, True),
+    Request("time", "GET", "", "D3", None, True),
 )
 REQUESTS = {}
 for _request in _TABLE:

@@ -18,9 +18,11 @@ MAX_KEYS: Final = 500_000
 
 SOURCE: Final = "source"
 FIRST_REGISTRATION: Final = "first-registration"
+FUTURE: Final = "future"
 _SETTING_OF: Final = {
     SOURCE: "source",
     FIRST_REGISTRATION: "registrations",
+    FUTURE: "acknowledgements",
     "register": "repeated_registrations",
     "heartbeat": "heartbeats",
     "commands": "command_polls",

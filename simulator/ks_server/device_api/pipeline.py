@@ -22,7 +22,7 @@ from ks_agent.message import canonical
 
 from .. import nonces
 from ..context import Context
-from ..limits import SOURCE
+from ..limits import FUTURE, SOURCE
 from ..log import get_logger
 from ..middleware import UNKNOWN_SOURCE, rate_key
 from ..repository.devices import REVOKED, Device, DeviceChanged
@@ -201,11 +201,13 @@ class DeviceApi:
             self._in_flight.discard(use)
 
     async def _remember(self, operation: Operation, call: Call) -> None:
-        """A request from the future must not become good when its time has come.
+        """A request from the future must not become good when its time has come, so its nonce is
+        kept whatever the operation's rate limit says, which comes later and does not count it.
 
-        Such a nonce is kept for as long as its TS is ahead, so the rate limit counts it.
+        It is kept for as long as its TS is ahead, which may be thousands of years: a limit of its
+        own keeps a device that has gone mad from filling the database.
         """
-        if self._context.limits.hit(*operation.limit(call)):
+        if self._context.limits.hit(FUTURE, *operation.limit(call)[1:]):
             return
 
         async def store(connection: AsyncConnection) -> None:
