@@ -3,14 +3,28 @@
 # heap: 256k because the agent, compiled here, shares it with the test's server and flash
 
 from fake_ports import PowerCut
-from fakes import ADMIN_SEEDS, acknowledgement, ready
+from fakes import ADMIN_SEEDS, acknowledgement, public_text, ready
+
+COMMANDS = (
+    "IDENTIFY",
+    "RESTART",
+    "FETCH_LOGS",
+    "ROTATE_DEVICE_KEY",
+    "TRUST_KEY",
+    "HALT_UPDATES",
+    "RESUME_UPDATES",
+    "APPLY_CONFIG",
+    "WIPE",
+    "REVOKE",
+)
+PAYLOADS = {"APPLY_CONFIG": "SITE:x", "TRUST_KEY": "ROLE:admin|KEY:" + public_text(b"N" * 32)}
 
 
 def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice():
-    for name in ("IDENTIFY", "ROTATE_DEVICE_KEY", "HALT_UPDATES", "APPLY_CONFIG", "WIPE"):
+    for name in COMMANDS:
         for operations in range(100):
             terminal = ready()
-            fields = "SITE:x" if name == "APPLY_CONFIG" else ""
+            fields = PAYLOADS.get(name, "")
             row = terminal.server.command(name, 1, fields, admins=ADMIN_SEEDS)
             terminal.fs.operations_left = operations
             performed = 0
@@ -26,6 +40,7 @@ def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice
             acknowledgement(terminal, row)
             performed += terminal.board.counts.get("identify", 0)
             assert performed <= 1
+            assert len(terminal.restarts) <= 1
             if not cut:
                 break
         assert not cut, name
