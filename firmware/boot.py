@@ -12,7 +12,7 @@ RESTART = 75
 NO_SLOT = 78
 
 root = sys.argv[1] if len(sys.argv) > 1 else "."
-sys.path.insert(0, sys.argv[0].rpartition("/")[0] or ".")
+sys.path.insert(0, "".join(sys.argv[:1]).rpartition("/")[0] or ".")
 import stage0  # noqa: E402 -- it lies beside this file, where not every interpreter looks
 
 slot = stage0.enter(root)

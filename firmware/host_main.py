@@ -23,7 +23,6 @@ from ks_agent.agent import Agent
 gc.collect()
 import asyncio
 
-from ks_driver.authority import Authority
 from ks_driver.host import build_ports
 from ks_driver.http import HttpClient
 from ks_driver.loop import drive
@@ -40,7 +39,16 @@ async def live(ports):
 
         record_crash(ports.fs, crash)
         raise
-    http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))
+    made = []
+
+    def authority():
+        if not made:  # without https its code is not loaded at all
+            from ks_driver.authority import Authority
+
+            made.append(Authority(ports.fs, lambda: agent.config.get("CA")))
+        return made[0]()
+
+    http = HttpClient(authority)
     try:
         return await drive(agent.run(), http, ports.fs)
     finally:

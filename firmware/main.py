@@ -80,7 +80,7 @@ async def live(ports):
     agent = Agent(ports)
     credentials.config = agent.config
     http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))
-    return await drive(agent.run(), WifiHttp(wifi, http), ports.fs)
+    return await drive(agent.run(), WifiHttp(wifi, http, agent.clock.now_ms), ports.fs)
 
 
 def main(root, slot):

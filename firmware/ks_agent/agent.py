@@ -32,6 +32,8 @@ SELDOM = (
     "slots",
     "bundle",
     "lines",
+    "trust_changes",
+    "config_check",
 )
 
 FIRST_RETRY_MS = 60000

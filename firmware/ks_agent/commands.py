@@ -7,7 +7,8 @@ the effect begins.
 
 from . import life, lines, timetext, tokens
 from .errors import BadSignature, CommandRefused, KsError, Malformed, PeerError
-from .performed import Performed
+from .performed import CAPACITY, Performed
+from .trust_changes import verify_two_admins
 
 DAY_MS = 86400000
 PAYLOAD_MAX_BYTES = 4096
@@ -79,7 +80,7 @@ class Commands:
         except CommandRefused as refused:
             self._refuse(command, refused)
             return
-        if payload is None or self._outbox.is_full() or not self._performed.begin(command):
+        if payload is None or not self._has_room(command):
             return
         self._ports.board.show("command", {"CMD1": cmd1, "CMD2": command["CMD2"]})
         started_ms = self._clock.ticks_ms()
@@ -91,6 +92,12 @@ class Commands:
             status, text = ERROR, "LINK the link failed"
         if status is not None:
             self.finish(cmd1, status, text, self._clock.ticks_ms() - started_ms)
+
+    def _has_room(self, command):
+        """Recorded as begun. What two administrators signed finds room where others do not."""
+        if tokens.command(command["CMD2"]).two_admins:
+            return self._performed.begin(command, CAPACITY)
+        return not self._outbox.is_full() and self._performed.begin(command)
 
     def finish(self, cmd1, status, text, took_ms=None):
         """The effect has happened, or never will."""
@@ -131,7 +138,9 @@ class Commands:
             self._check_lifetime(command, declared.max_days)
         if declared.two_admins or payload.get("ROLE") == "admin":
             try:
-                self._trust.verify_two_admins(command, self._identity.d1)
+                verify_two_admins(
+                    self._trust, self._ports.crypto, command, self._identity.d1
+                )
             except BadSignature as error:
                 raise CommandRefused("UNAUTHORIZED", str(error))
         return payload

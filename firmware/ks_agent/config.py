@@ -5,7 +5,6 @@ or ten minutes without one end it: the configuration itself was never touched.
 """
 
 from .errors import Malformed
-from .log import LEVELS
 from .store import STATE
 from .tokens import CONFIG_FIELDS
 
@@ -16,22 +15,10 @@ FIELDS = CONFIG_FIELDS.split()
 CONNECTION = ("SERVER", "TIME_SERVER", "WIFI_SSID", "WIFI_PASSWORD", "CA")
 
 
-def check(fields):
-    """Raises Malformed for a configuration that could never work."""
-    for name in ("SERVER", "TIME_SERVER"):
-        server = fields.get(name)
-        if server is None:
-            continue
-        scheme, found, host = server.partition("://")
-        bad = [character for character in server if character <= " " or character > "~"]
-        if not found or scheme not in ("http", "https") or not host or bad or host[-1] == "/":
-            raise Malformed(name + " is not http://host[:port] or https://host[:port]")
-    if fields.get("LOG_LEVEL", "ERROR") not in LEVELS:
-        raise Malformed("no such LOG_LEVEL")
-
-
 class Config:
     def __init__(self, store, clock):
+        from .config_check import check
+
         self._store = store
         self._clock = clock
         self._proven = store.read_as(PATH) or {}
@@ -53,6 +40,8 @@ class Config:
 
     def start(self, fields):
         """The factory's configuration, once."""
+        from .config_check import check
+
         check(fields)
         self._store.write(PATH, fields)
         self._proven = fields
@@ -69,6 +58,8 @@ class Config:
     def try_out(self, fields, cmd1):
         trial = dict(self._proven)
         trial.update(fields)
+        from .config_check import check
+
         check(trial)
         self._store.write(TRIAL_PATH, dict(trial, CMD1=cmd1))
         self._trial = trial

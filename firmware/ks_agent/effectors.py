@@ -1,6 +1,6 @@
 """What each command does, one generator a command: (command, payload) -> (ACK1, ACK2) or LATER."""
 
-from . import lines, signing, timetext
+from . import lines, signing, timetext, trust_changes
 from .commands import ERROR, LATER, OK, Commands
 from .config import CONNECTION
 from .effects import Restart
@@ -122,12 +122,12 @@ class Effectors:
                 signing.verify_text(self._agent.ports.crypto, public, text, signature)
 
             trust.verify_any(RELEASE, verify)
-        trust.add(role, key_text)
+        trust_changes.add(trust, role, key_text)
         return OK, ""
         yield
 
     def distrust_key(self, command, payload):
-        self._agent.trust.remove(payload["ROLE"], payload["KEY"])
+        trust_changes.remove(self._agent.trust, payload["ROLE"], payload["KEY"])
         return OK, ""
         yield
 

@@ -6,7 +6,7 @@ from .store import STATE
 
 BOOT_PATH = STATE + "boot.toon"
 MANIFEST = "/manifest.toon"
-PIECE_BYTES = 512
+PIECE_BYTES = 256
 
 
 def folder(slot):

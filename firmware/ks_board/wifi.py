@@ -3,7 +3,10 @@
 import asyncio
 import errno
 
+import machine
 import network
+
+from ks_agent.timetext import format_ms
 
 CONNECT_TRIES = 60
 CONNECT_PAUSE_S = 0.25
@@ -38,16 +41,28 @@ class Wifi:
 
 
 class WifiHttp:
-    """An HTTP client for `drive` that joins the network first."""
+    """An HTTP client for `drive` that joins the network first.
 
-    def __init__(self, wifi, http):
+    `now_ms()` is the terminal's time: the chip's TLS judges the dates of certificates by the chip's
+    clock, which nobody else sets.
+    """
+
+    def __init__(self, wifi, http, now_ms):
         self._wifi = wifi
         self._http = http
+        self._now_ms = now_ms
 
     async def request(self, fetch):
-        await self._wifi.ensure()
+        await self._prepare()
         return await self._http.request(fetch)
 
     async def download(self, download):
-        await self._wifi.ensure()
+        await self._prepare()
         return await self._http.download(download)
+
+    async def _prepare(self):
+        await self._wifi.ensure()
+        text = format_ms(self._now_ms())
+        year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
+        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
+        machine.RTC().datetime((year, month, day, 0, hour, minute, second, 0))

@@ -1,6 +1,6 @@
 """The terminal's life against a small server: first boot, time, registration, refusals."""
 
-# heap: 256k because the agent, compiled here, shares it with the test's server and flash
+# heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
 from fake_ports import CRYPTO, NOW_MS, PowerCut
 from fakes import Terminal, public_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ks_agent import config, lines, schema, signing, timetext, tokens
+from ks_agent import config_check, lines, schema, signing, timetext, tokens
 from ks_agent.errors import KsError, Malformed, MissingToken
 from ks_agent.log import LEVELS
 
@@ -67,7 +67,7 @@ def needs_two_admins(name: str, payload: Mapping[str, str]) -> bool:
 def _check_config(payload: Mapping[str, str]) -> None:
     if not payload:
         raise Malformed("no configuration")
-    config.check(payload)
+    config_check.check(payload)
 
 
 def _check_trust(server: Context, payload: Mapping[str, str]) -> None:
