@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tools.micropython import ROOT
+
 NOT_FOUND = -0x1102
+FIRMWARE = ROOT / "firmware"
 
 
 class Nvs:
@@ -65,6 +68,15 @@ class Wlan:
         self.calls.append(("disconnect",))
 
 
+class Rtc:
+    """`machine.RTC`: the clock by which the chip's TLS judges certificates."""
+
+    now: "tuple[int, ...]" = (2000, 1, 1, 5, 0, 0, 0, 0)
+
+    def datetime(self, now: "tuple[int, ...]") -> None:
+        Rtc.now = now
+
+
 class Reset(Exception):
     """What the fake `machine.reset` does: nothing runs after it."""
 
@@ -86,7 +98,7 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     before = set(sys.modules)
     monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs))
     monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))
-    monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset))
+    monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset, RTC=Rtc))
     monkeypatch.setattr(gc, "threshold", lambda size: None, raising=False)
     monkeypatch.setattr(time, "sleep_ms", lambda ms: None, raising=False)
     monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
@@ -145,6 +157,48 @@ async def test_a_network_that_cannot_be_joined_is_a_link_failure(chip: pytest.Mo
         await wifi.ensure()
 
 
+class Http:
+    """A client that notes what the chip's clock said when it was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    async def request(self, fetch: Any) -> None:
+        self.seen.append(Rtc.now)
+
+    async def download(self, download: Any) -> None:
+        self.seen.append(Rtc.now)
+
+
+async def test_certificates_are_judged_by_the_terminals_time_not_by_the_chips(
+    chip: pytest.MonkeyPatch,
+) -> None:
+    wifi_module = importlib.import_module("ks_board.wifi")
+    wifi = wifi_module.Wifi(lambda: ("name", "secret"))
+    http = Http()
+    times = [1795000000000, 1795000001000]
+    client = wifi_module.WifiHttp(wifi, http, lambda: times.pop(0))
+    await client.request(None)
+    await client.download(None)
+    assert [seen[:3] + seen[4:7] for seen in http.seen] == [
+        (2026, 11, 18, 11, 6, 40),
+        (2026, 11, 18, 11, 6, 41),
+    ]
+
+
+def test_stage_0_starts_without_an_argument_as_on_a_chip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = (FIRMWARE / "boot.py").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "path", [str(FIRMWARE), *sys.path])
+    monkeypatch.delitem(sys.modules, "stage0", raising=False)
+    with pytest.raises(SystemExit) as end:
+        exec(compile(source, "boot.py", "exec"), {"__name__": "__main__"})
+    assert end.value.code == 78
+
+
 class Life:
     """An agent whose run ends at once, as planned."""
 
@@ -152,6 +206,7 @@ class Life:
 
     def __init__(self, ports: Any) -> None:
         self.config: dict[str, str] = {}
+        self.clock = SimpleNamespace(now_ms=lambda: 0)
 
     def run(self) -> Iterator[Any]:
         effects = importlib.import_module("ks_agent.effects")
