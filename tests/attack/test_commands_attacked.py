@@ -320,6 +320,21 @@ async def test_a_wipe_erases_what_an_interrupted_write_has_left(shared: World) -
     assert b"secret" not in b"".join(terminal.flash().values())
 
 
+async def test_no_number_of_commands_keeps_out_a_wipe(shared: World) -> None:
+    """What was performed is remembered until it has expired, and there is room for 64."""
+    terminal = await shared.living()
+    for number in range(0, 80, 8):
+        numbers = range(number, number + 8)
+        await deliver(terminal, *(command(terminal, "IDENTIFY", one) for one in numbers))
+    assert 50 < terminal.events().count("identify") < 64
+    for number in range(100, 180, 8):
+        numbers = range(number, number + 8)
+        await deliver(terminal, *(command(terminal, "WIPE", one, CMD5=None) for one in numbers))
+    row = admins(wipe(terminal, number=99), terminal.d1, *ADMIN_SEEDS)
+    await deliver(terminal, row)
+    await terminal.run(lambda: terminal.state == "DORMANT")
+
+
 async def test_a_command_of_another_devices_cannot_be_acknowledged(shared: World) -> None:
     ours = await shared.registered(**shared.names())
     theirs = await shared.registered(**shared.names())
