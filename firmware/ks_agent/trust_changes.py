@@ -107,11 +107,13 @@ def add(trust, role, key_text):
 
 
 def remove(trust, role, key_text):
-    """Raises CommandRefused for the last key of a role."""
+    """Raises CommandRefused for the last key of a role, of administrators for the last but one:
+    what takes two of them, this command among it, could never be done again.
+    """
     _check(role, key_text)
     rows = [row for row in trust.rows if row["ROLE"] != role or row["KEY"] != key_text]
-    if not [row for row in rows if row["ROLE"] == role]:
-        raise CommandRefused("LAST_KEY", "it is the last key of its role")
+    if len([row for row in rows if row["ROLE"] == role]) < (2 if role == ADMIN else 1):
+        raise CommandRefused("LAST_KEY", "too few keys of its role would be left")
     distrusted = [key for key in trust.distrusted if key != key_text]
     if len(distrusted) >= MAX_KEYS:
         raise CommandRefused("FULL", "no room for another distrusted key")

@@ -320,6 +320,22 @@ async def test_a_wipe_erases_what_an_interrupted_write_has_left(shared: World) -
     assert b"secret" not in b"".join(terminal.flash().values())
 
 
+async def test_two_administrators_always_stay(shared: World) -> None:
+    """One alone could never wipe a stolen terminal, nor let another one in."""
+    terminal = await shared.living()
+    payload = f"KEY:{public_text(ADMIN_SEEDS[0])}|ROLE:admin"
+    row = admins(command(terminal, "DISTRUST_KEY", 1, CMD3=payload), terminal.d1, *ADMIN_SEEDS)
+    await deliver(terminal, row)
+    assert terminal.acknowledged()[row["CMD1"]].startswith("ERROR LAST_KEY")
+    third = f"KEY:{public_text(STRANGER_SEED)}|ROLE:admin"
+    add = admins(command(terminal, "TRUST_KEY", 2, CMD3=third), terminal.d1, *ADMIN_SEEDS)
+    row = command(terminal, "DISTRUST_KEY", 3, CMD3=payload)
+    admins(row, terminal.d1, ADMIN_SEEDS[1], STRANGER_SEED)
+    await deliver(terminal, add, row)
+    assert terminal.acknowledged()[row["CMD1"]] == "OK"
+    assert len(terminal.agent.trust.keys("admin")) == 2
+
+
 async def test_no_number_of_commands_keeps_out_a_wipe(shared: World) -> None:
     """What was performed is remembered until it has expired, and there is room for 64."""
     terminal = await shared.living()
