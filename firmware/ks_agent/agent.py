@@ -74,6 +74,7 @@ class Agent:
         self._beats = 0
         self._unknown = False
         self._logs_not_before_ms = 0
+        self._not_before_ms = {}
 
     def run(self):
         if self.identity.state == life.DORMANT:
@@ -183,22 +184,27 @@ class Agent:
 
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
-            yield from self._attempt(self._obey())
+            yield from self._attempt("commands", self._obey())
         if self.identity.state == life.WIPING:
             return
-        yield from self._attempt(self._acknowledge())
-        yield from self._attempt(self._upload_logs())
+        yield from self._attempt("acknowledgements", self._acknowledge())
+        yield from self._attempt("logs", self._upload_logs())
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
-            yield from self._attempt(self._updater().update(self.exchange))
+            yield from self._attempt("update", self._updater().update(self.exchange))
 
-    def _attempt(self, part):
+    def _attempt(self, name, part):
         """Only a refused heartbeat or registration may hold up what comes after it."""
+        now_ms = self.clock.ticks_ms()
+        if now_ms < self._not_before_ms.get(name, 0):
+            return
         try:
             yield from part
         except Refused as refused:
             self._note_refusal(refused)
+            wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
+            self._not_before_ms[name] = now_ms + (wait or 0) * 1000
 
     def _acknowledge(self):
         yield from self.outbox.flush(self.exchange)

@@ -138,9 +138,7 @@ class Commands:
             self._check_lifetime(command, declared.max_days)
         if declared.two_admins or payload.get("ROLE") == "admin":
             try:
-                verify_two_admins(
-                    self._trust, self._ports.crypto, command, self._identity.d1
-                )
+                verify_two_admins(self._trust, self._ports.crypto, command, self._identity.d1)
             except BadSignature as error:
                 raise CommandRefused("UNAUTHORIZED", str(error))
         return payload

@@ -14,6 +14,7 @@ from .trust import SERVER
 
 TIMEOUT_MS = 15000
 UNSIGNED_WAIT_MAX_S = 300
+SHORTAGES_BORNE = 3
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 
@@ -27,6 +28,7 @@ class Exchange:
         self._link = link
         self._log = log
         self.heard = 0
+        self._shortages = 0
 
     def call(self, op, fields, seed=None, seal=None):
         """The verified answer. Raises Refused for a signed no, PeerError for an answer that is
@@ -88,13 +90,16 @@ class Exchange:
             self._link.lost()
             raise
         except MemoryError:
+            self._bear_shortage()
             raise OSError("no memory for the answer")
         came_ticks_ms = self._clock.ticks_ms()
         self._link.worked()
         try:
             answer = self._believe(op, request, response)
-        except MemoryError:  # nobody has signed for the size yet: not worth a crash
+        except MemoryError:
+            self._bear_shortage()
             raise Malformed("no memory for the answer")
+        self._shortages = 0
         server_ms = timetext.parse_ms(answer["TS"])
         stepped = self._clock.offer(server_ms, sent_ticks_ms, came_ticks_ms)
         self.heard += 1
@@ -104,6 +109,12 @@ class Exchange:
         if code is not None:
             raise Refused(code, answer)
         return answer
+
+    def _bear_shortage(self):
+        """Whoever sent the answer may have made it too large; a heap in pieces needs a restart."""
+        self._shortages += 1
+        if self._shortages > SHORTAGES_BORNE:
+            raise MemoryError()
 
     def sign(self, op, fields, seed=None, seal=None):
         """A fresh request: its nonce is used once, its time is now."""

@@ -17,6 +17,7 @@ from .unpack import Unpacker
 PATH = STATE + "update.toon"
 MANIFEST_PATH = STATE + "manifest.toon"
 MAX_BUNDLE_BYTES = 1024 * 1024
+HEAD_TIMEOUT_MS = 60000
 DOWNLOAD_TIMEOUT_MS = 600000
 MAX_BANNED = 8
 ROWS = {"BANNED": ("FW4",)}
@@ -145,7 +146,7 @@ class Updater:
     def _head(self, offer):
         count = bundle.HEAD_BYTES
         headers = _range(0, count)
-        response = yield Fetch("GET", offer["FW3"], headers, None, count, DOWNLOAD_TIMEOUT_MS)
+        response = yield Fetch("GET", offer["FW3"], headers, None, count, HEAD_TIMEOUT_MS)
         if response.status != 206:
             raise OSError("range status %d" % response.status)
         return response.body
@@ -165,7 +166,7 @@ class Updater:
                 file.write(piece)
 
             headers = _range(bundle.HEAD_BYTES, length)
-            response = yield Download(offer["FW3"], headers, sink, length, DOWNLOAD_TIMEOUT_MS)
+            response = yield Download(offer["FW3"], headers, sink, length, HEAD_TIMEOUT_MS)
         if response.status != 206:
             raise OSError("range status %d" % response.status)
         if left:

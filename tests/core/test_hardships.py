@@ -4,6 +4,7 @@
 
 from fake_ports import CRYPTO, NOW_MS, QuickCrypto
 from fakes import Terminal, acknowledgement, public_text, ready
+from support import raises
 
 from ks_agent import signing
 
@@ -51,6 +52,14 @@ def test_an_answer_that_there_is_no_memory_for_is_a_reason_to_try_again_not_to_c
     assert 5000 <= terminal.slept_ms <= 6000
     del terminal.server.answers["heartbeat"]
     terminal.run(lambda: terminal.beats() == 2)
+
+
+def test_a_heap_that_stays_without_room_is_left_by_a_crash_and_so_a_restart():
+    terminal = ready()
+    terminal.server.answers["heartbeat"] = MemoryError()
+    error = raises(MemoryError, terminal.run, lambda: False, 40)
+    assert error is not None
+    assert terminal.heartbeats() == 1 + 4
 
 
 def test_an_answer_that_cannot_be_taken_apart_in_memory_is_a_reason_to_try_again():
@@ -149,6 +158,21 @@ def test_a_commands_poll_that_is_refused_holds_no_acknowledgement_up():
     terminal.server.answers["commands"] = {"ERR1": "RATE_LIMIT", "RTY": "600"}
     terminal.run(lambda: "x" in terminal.server.acknowledged(), 40)
     assert row["CMD1"] not in terminal.server.acknowledged()
+
+
+def test_what_was_refused_with_a_time_to_wait_is_not_asked_again_before():
+    terminal = ready()
+    server = terminal.server
+    server.answers["logs"] = {"ERR1": "RATE_LIMIT", "RTY": "900"}
+    server.answers["commands"] = {"ERR1": "RATE_LIMIT", "RTY": "600"}
+    server.command("IDENTIFY")
+    terminal.agent.log.error("loud")
+    terminal.run(lambda: "logs" in server.ops())
+    asked = terminal.clock.ticks
+    terminal.run(lambda: server.ops().count("commands") == 2)
+    assert 600000 <= terminal.clock.ticks - asked <= 661000
+    terminal.run(lambda: server.ops().count("logs") == 2)
+    assert 900000 <= terminal.clock.ticks - asked <= 961000
 
 
 def test_no_command_is_begun_while_64_acknowledgements_wait():

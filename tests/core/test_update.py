@@ -206,3 +206,19 @@ def test_halted_updates_are_not_even_asked_for():
     beats = terminal.beats()
     terminal.run(lambda: terminal.beats() == beats + 5)
     assert "firmware/check" not in terminal.server.ops()
+
+
+def test_the_head_and_the_manifest_hold_up_a_terminal_for_a_minute_at_most():
+    terminal = ready()
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    handle = terminal.server.handle
+    limits = []
+
+    def note(fetch):
+        if fetch.url == URL and "Range" in dict(fetch.headers):
+            limits.append(fetch.timeout_ms)
+        return handle(fetch)
+
+    terminal.server.handle = note
+    terminal.run(lambda: terminal.restarts == ["update"])
+    assert limits == [60000, 60000]
