@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ks_agent import schema, signing
-from tests.attack.world import World, application
+from tests.attack.terminal import application
+from tests.attack.world import World
 from tests.server.client import CRYPTO, Device, public_text
 
 OPS = tuple(schema.REQUESTS)

@@ -8,7 +8,8 @@ import pytest
 
 from ks_agent import schema, signing
 from ks_agent.effects import Response
-from tests.attack.world import Forward, World, always, as_response, message_of, op_of
+from tests.attack.wire import Forward, always, as_response, message_of, op_of
+from tests.attack.world import World
 from tests.server.client import CRYPTO
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

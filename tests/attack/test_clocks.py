@@ -10,17 +10,9 @@ from ks_agent import signing, timetext
 from ks_agent.effects import Response
 from ks_server.db.schema import commands, nonces
 from tests.attack.conftest import Start
-from tests.attack.world import (
-    STRANGER_SEED,
-    Forward,
-    World,
-    WrongClock,
-    answer_of,
-    as_response,
-    message_of,
-    op_of,
-    opened,
-)
+from tests.attack.terminal import STRANGER_SEED, WrongClock
+from tests.attack.wire import Forward, answer_of, as_response, message_of, op_of
+from tests.attack.world import World, opened
 from tests.server.client import BASE, Device, public_text, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

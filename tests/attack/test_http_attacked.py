@@ -12,8 +12,9 @@ import pytest_asyncio
 
 from ks_agent import lines, signing, tokens
 from ks_server import run
+from tests.attack.raw import RawAnswer, raw
 from tests.attack.requests import OPS
-from tests.attack.world import RawAnswer, World, raw, world_settings
+from tests.attack.world import World, world_settings
 from tests.server.client import Clock, Device
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -11,15 +11,9 @@ from ks_agent import signing
 from ks_server.db.schema import devices
 from tests.attack.conftest import Start
 from tests.attack.requests import NEW_SEED, OPS, prepare, request, rotation
-from tests.attack.world import (
-    RELEASE_SEED,
-    STRANGER_SEED,
-    Terminal,
-    World,
-    answer_of,
-    as_response,
-    trust,
-)
+from tests.attack.terminal import RELEASE_SEED, STRANGER_SEED, Terminal, trust
+from tests.attack.wire import answer_of, as_response
+from tests.attack.world import World
 from tests.server.client import CRYPTO, SERVER_SEED, Device, public_text, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

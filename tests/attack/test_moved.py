@@ -8,7 +8,8 @@ import pytest
 
 from ks_agent import schema, signing
 from tests.attack.requests import OPS, prepare, request
-from tests.attack.world import World, answer_of, as_response
+from tests.attack.wire import answer_of, as_response
+from tests.attack.world import World
 from tests.server.client import CRYPTO, Device, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

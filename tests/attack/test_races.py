@@ -12,7 +12,8 @@ from ks_agent.tokens import kind_of
 from ks_server.db.schema import commands, devices, punches
 from tests.attack.conftest import Start
 from tests.attack.requests import OPS, prepare, request, rotation
-from tests.attack.world import ADMIN_SEEDS, World
+from tests.attack.terminal import ADMIN_SEEDS
+from tests.attack.world import World
 from tests.server.client import CRYPTO, DAY_MS, Device, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

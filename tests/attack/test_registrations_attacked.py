@@ -14,8 +14,10 @@ from ks_agent import signing
 from ks_server.db.schema import devices, otrts
 from ks_server.firmware_files import make_token
 from tests.attack.conftest import Start
+from tests.attack.raw import raw
 from tests.attack.requests import NEWER
-from tests.attack.world import STRANGER_SEED, World, application, raw
+from tests.attack.terminal import STRANGER_SEED, application
+from tests.attack.world import World
 from tests.server.client import CRYPTO, DAY_MS, Device, public_text, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -20,7 +20,9 @@ from ks_agent import signing
 from ks_agent.effects import Response
 from ks_server.db.schema import commands, nonces
 from tests.attack.requests import OPS, prepare, request
-from tests.attack.world import Forward, Terminal, World, always, message_of, op_of, opened
+from tests.attack.terminal import Terminal
+from tests.attack.wire import Forward, always, message_of, op_of
+from tests.attack.world import World, opened
 from tests.server.client import SERVER_SEED, Clock, Device, public_text, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

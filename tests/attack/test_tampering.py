@@ -10,7 +10,8 @@ from ks_agent import schema, signing
 from ks_agent.message import SIGNATURE_KEYS
 from tests.attack.requests import EVENT, LOG, NEW_SEED, OPS, READER, prepare, request
 from tests.attack.tampering import changed
-from tests.attack.world import World, answer_of, as_response
+from tests.attack.wire import answer_of, as_response
+from tests.attack.world import World
 from tests.server.client import CRYPTO, Device, public_text, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

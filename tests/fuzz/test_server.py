@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from ks_agent import lines, schema, signing, tokens
 from ks_agent.errors import KsError
+from tests.attack.raw import RawAnswer, raw
 from tests.attack.requests import OPS, prepare, request
-from tests.attack.world import RawAnswer, World, opened, raw
+from tests.attack.world import World, opened
 from tests.fuzz.mutations import bent, fragments, mutated
 from tests.server.client import CRYPTO, Clock, Device
 from tests.server.conftest import migrated_database
