@@ -10,6 +10,8 @@ PATH = STATE + "identity.toon"
 FACTORY_PATH = "factory.toon"
 KEPT = ("D1", "D2", "D4", "D5", "M1", "OTRT")
 FACTORY_MAX_BYTES = 4096
+# No terminal registers without a type.
+TYPE = "ESP32_TERMINAL"
 
 
 class Identity:
@@ -17,6 +19,8 @@ class Identity:
         self._ports = ports
         self._store = store
         self._record = store.read_as(PATH, ("D1", "STATE")) or {}
+        if self.adopted:
+            self._record.setdefault("D2", TYPE)
         self.seed = _whole(ports.vault.get(KEY))
         self._machine = Machine(life.TRANSITIONS, self._first_state())
         self._public = None
@@ -67,7 +71,7 @@ class Identity:
         if "D1" not in record:
             public = signing.unb64(self.public_text())
             record["D1"] = "ks-" + signing.sha256_hex(self._ports.crypto, public)[:16]
-        record.setdefault("D2", "ESP32_TERMINAL")
+        record.setdefault("D2", TYPE)
         record["STATE"] = self.state
         self._write(record)
 
