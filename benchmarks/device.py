@@ -23,6 +23,7 @@ PROBE = """\
 import gc, sys
 sys.path.insert(0, "slot_a")
 import main
+from ks_agent.agent import SELDOM
 from ks_crypto.port import PureCrypto
 from ks_driver.host import build_ports
 from ks_driver.leaves import unload
@@ -38,7 +39,7 @@ live("idle")
 import ks_agent.effectors
 live("commands")
 del ks_agent
-unload(("effectors", "commands", "performed", "rotation", "lines"))
+unload(SELDOM)
 import ks_agent.update
 live("updates")
 """
