@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .children import bound_to_parent
 from .events import Event, parse_event
 
 RESTART_STATUS = 75
@@ -109,6 +110,7 @@ class ProcessTerminal:
             stderr=STDOUT,
             limit=LINE_LIMIT_BYTES,
             start_new_session=True,  # Ctrl-C is for the supervisor
+            preexec_fn=bound_to_parent(signal.SIGKILL),
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         await self._listen(self._process)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from ks_server.keys import write_pem
 
+from .children import bound_to_parent
 from .keys import RoleKeys, public_text
 
 START_LIMIT_S = 30
@@ -107,6 +109,7 @@ class ServerProcess:
             stderr=PIPE,
             limit=1024 * 1024,
             start_new_session=True,  # Ctrl-C is for us; we then stop it in good order
+            preexec_fn=bound_to_parent(signal.SIGTERM),
         )
         self._reader = asyncio.create_task(self._read(self._process, listening))
         try:

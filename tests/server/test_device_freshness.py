@@ -106,6 +106,52 @@ async def test_a_request_dated_in_the_future_is_refused_now_and_when_its_time_ha
     assert await code_of(device, future) == "NONCE_REUSE"
 
 
+@pytest.mark.parametrize("op", ["heartbeat", "commands", "register"])
+async def test_requests_dated_in_the_future_are_remembered_beyond_the_rate_limit_and_leave_it_alone(
+    start: Start, op: str
+) -> None:
+    limits = {"rate_limit_heartbeats", "rate_limit_command_polls"}
+    limits.add("rate_limit_repeated_registrations")
+    async with start(**dict.fromkeys(limits, "2/hour")) as server:
+        device = await server.registered()
+        ts = timetext.format_ms(server.clock() + 86_400_000)
+        future = [device.build(op, TS=ts) for _ in range(4)]
+        for message in future:
+            assert await code_of(device, message, op) == "TIMESTAMP_INVALID"
+        assert (await device.call(op)).status == 200
+        server.clock.pass_s(86_400)
+        for message in future:
+            assert await code_of(device, message, op) == "NONCE_REUSE"
+
+
+async def test_a_stranger_with_a_date_in_the_future_is_not_remembered(server: Server) -> None:
+    stranger = server.device(d1="stranger", seed=b"x" * 32)
+    ts = timetext.format_ms(server.clock() + 86_400_000)
+    assert (await stranger.call("register", TS=ts)).code == "TIMESTAMP_INVALID"
+    assert [row for row in await server.rows(nonces) if "stranger" in row["use"]] == []
+
+
+def _replace_database(data_folder: Path, fresh: Path) -> None:
+    for path in data_folder.glob("server.sqlite3*"):
+        path.unlink()
+    shutil.copy(fresh, data_folder / "server.sqlite3")
+
+
+async def test_a_fresh_database_beside_the_file_of_an_older_one_believes_nothing_from_before(
+    start: Start, data_folder: Path, migrated_database: Path
+) -> None:
+    async with start() as server:
+        device = await server.registered()
+        message = device.build("heartbeat")
+        assert await code_of(device, message) == "ok"
+        server.clock.pass_s(10)
+    _replace_database(data_folder, migrated_database)
+    async with start() as server:
+        await server.registered()
+        assert await code_of(server.device(), message) == "TIMESTAMP_INVALID"
+        assert (await server.device().call("heartbeat")).code == "ok"
+
+
 async def test_a_replay_is_refused_after_a_restart(start: Start) -> None:
     async with start() as server:
         device = await server.registered()
