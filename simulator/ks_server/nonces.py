@@ -78,7 +78,8 @@ class Fence:
         row = (await connection.execute(select(fence_table))).first()
         if row is None:
             await connection.execute(insert(fence_table).values(id=_ROW, mark_ms=start_ms, run=run))
-            stored_ms, gap_from_ms = start_ms, start_ms
+            # with a file, this is not the first database here
+            stored_ms, gap_from_ms = start_ms, 0 if file.exists() else start_ms
         else:
             stored_ms = max(row.mark_ms, start_ms)
             gap_from_ms = row.mark_ms if _is_continued(file, row.run, row.mark_ms) else 0
