@@ -112,7 +112,7 @@ class RequestMiddleware:
             number = f"{self._start}-{next(self._numbers):x}"
         state["request_id"] = number
         state["source"] = source
-        request_id.set(number)
+        before = request_id.set(number)
         status = 500
         header = (b"x-request-id", number.encode("ascii"))
 
@@ -131,6 +131,7 @@ class RequestMiddleware:
             self._metrics.in_flight -= 1
             self._metrics.request(area_of(scope["path"]), status, seconds)
             self._log.write(scope["method"], scope["path"], status, seconds * 1000, source)
+            request_id.reset(before)
 
 
 def _proxy_headers(scope: Scope) -> tuple[str, str]:

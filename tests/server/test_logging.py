@@ -213,6 +213,14 @@ async def test_the_access_line_has_the_path_but_never_the_query(output: io.Strin
     assert answer.headers["x-request-id"] == access["request_id"] == inside["request_id"]
 
 
+async def test_the_id_of_a_request_ends_with_it(output: io.StringIO) -> None:
+    client, _metrics = client_of(tell, FixedSettings())
+    async with client:
+        await client.get("/a")
+    get_logger("ks_server.test").info("after")
+    assert "request_id" not in lines(output)[-1]
+
+
 async def test_each_request_has_an_id_of_its_own(output: io.StringIO) -> None:
     client, _metrics = client_of(tell, FixedSettings())
     async with client:
