@@ -43,7 +43,8 @@ _SECRET_NAMES: Final = frozenset(
 _PATTERNS: Final = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)",
                 re.DOTALL), REDACTED),
-    (re.compile(r"\b(OTRT|CMD3|M1|WIFI_PASSWORD)(:|%3A)[^|\s\"',}]*", re.IGNORECASE),
+    # a value of the protocol ends at a bar: it may hold blanks and quotes itself
+    (re.compile(r"\b(OTRT|CMD3|M1|WIFI_PASSWORD)(:|%3A)[^|\r\n]*", re.IGNORECASE),
      rf"\1\2{REDACTED}"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(r"\b(toon|token)=[^&\s\"']+", re.IGNORECASE), rf"\1={REDACTED}"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
@@ -78,6 +78,17 @@ async def test_after_a_commit_that_failed_the_next_one_stores_its_own_work_only(
     assert await submit(partial(small, d1="later")) == "later"
     assert await stored(server) == {"later"}
     assert await server.rows(log_rows) == []
+
+
+@pytest.mark.parametrize("kind", ["request", "run"])
+async def test_what_the_database_says_of_a_failure_repeats_no_parameter(
+    server: Server, kind: str
+) -> None:
+    submit: Callable[..., Any] = getattr(server.context.writer, kind)
+    await submit(partial(small, d1="somebodys-secret"))
+    with pytest.raises(IntegrityError) as failure:
+        await submit(partial(small, d1="somebodys-secret"))
+    assert "somebodys-secret" not in str(failure.value)
 
 
 async def test_cleaning_goes_on_after_a_round_that_failed(

@@ -177,6 +177,16 @@ def test_every_secret_setting_is_known_to_the_redactor() -> None:
             assert value.get_secret_value() in known, name
 
 
+def test_a_secret_of_several_words_is_blacked_out_to_its_end() -> None:
+    for text in (
+        "refused D1:dev_1|WIFI_PASSWORD:correct horse, 'battery' staple|SITE:north",
+        "CMD3:WIFI_PASSWORD%3Acorrect horse%7Cx staple|CMD4:LOW",
+    ):
+        clean = Redactor().text(text)
+        assert not any(word in clean for word in ("correct", "horse", "battery", "staple"))
+        assert "|SITE:north" in clean or "|CMD4:LOW" in clean
+
+
 def test_sentry_is_not_imported_unless_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentry_sdk", None)
     start_sentry(FixedSettings())

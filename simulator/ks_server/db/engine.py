@@ -33,7 +33,10 @@ def open_engine(url: str) -> AsyncEngine:
         parsed = parsed.set(drivername="sqlite+aiosqlite")
     elif parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    # an error's text must not repeat parameters: they may be somebody's secret
+    engine = create_async_engine(
+        parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", hide_parameters=True
+    )
     if is_sqlite(engine):
         _listen(engine.sync_engine)
     return engine
@@ -47,7 +50,9 @@ def is_sqlite(engine: AsyncEngine) -> bool:
 def open_inline_engine(engine: AsyncEngine) -> Engine:
     """A synchronous engine for the same SQLite database; its connections may change threads."""
     inline_engine = create_engine(
-        engine.url.set(drivername="sqlite"), connect_args={"check_same_thread": False}
+        engine.url.set(drivername="sqlite"),
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,
     )
     _listen(inline_engine)
     return inline_engine
