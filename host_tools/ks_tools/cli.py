@@ -14,7 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
-from . import demo_command, fleet_command, keys_command, release_command, serve, simulate
+from . import (
+    command_command,
+    demo_command,
+    fleet_command,
+    keys_command,
+    release_command,
+    serve,
+    simulate,
+)
 from .console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -50,6 +58,7 @@ app.command("simulate", short_help="Run one terminal, its life as lines.")(simul
 app.command("fleet", short_help="Run many terminals in one process.")(fleet_command.fleet)
 app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
 app.add_typer(release_command.app, name="release")
+app.add_typer(command_command.app, name="command")
 
 
 def _version(wanted: bool) -> None:

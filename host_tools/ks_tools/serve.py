@@ -124,6 +124,8 @@ def describe(url: str, settings: Settings, workspace: Workspace) -> list[str]:
         "Next, in another shell:",
         f"  ks simulate{at}{data}             one terminal, its life as lines",
         f"  ks fleet --devices 20{at}{data}   many terminals",
+        f"  ks command send sim-1 IDENTIFY{at}{data}   a command; WIPE takes two administrators",
+        "  ks release build 1.1.0             a release; it names the next step",
         "Ctrl-C stops the server.",
         "",
     ]

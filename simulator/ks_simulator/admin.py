@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import httpx
+
+from ks_agent import bundle as releases
 
 PREFIX = "/api/admin"
 TIMEOUT_S = 15.0
@@ -111,14 +114,28 @@ class AdminApi:
         headers = {"Content-Type": "application/octet-stream"}
         return await self._json("POST", "/releases", content=bundle, headers=headers)
 
+    async def release(self, fw1: str) -> dict[str, Any]:
+        return await self._json("GET", f"/releases/{fw1}")
+
     async def release_step(self, fw1: str, step: str) -> dict[str, Any]:
         """`sign`, `publish` or `revoke` a release."""
         return await self._json("POST", f"/releases/{fw1}/{step}")
 
     async def publish(self, bundle: bytes) -> str:
-        """Upload, sign and publish; gives FW1."""
-        fw1 = str((await self.upload(bundle))["fw1"])
-        await self.release_step(fw1, "sign")
+        """Upload, sign and publish; gives FW1. What an earlier try has done is not in the way."""
+        try:
+            stored = await self.upload(bundle)
+        except AdminError as error:
+            if error.code != "ALREADY_EXISTS":
+                raise
+            length, _ = releases.parse_head(bundle[: releases.HEAD_BYTES])
+            manifest = bundle[releases.HEAD_BYTES : releases.HEAD_BYTES + length]
+            stored = await self.release(str(releases.parse_manifest(manifest)["FW1"]))
+            if stored["fw4"] != hashlib.sha256(bundle).hexdigest():
+                raise
+        fw1 = str(stored["fw1"])
+        if stored["state"] != "published":
+            await self.release_step(fw1, "sign")
         await self.release_step(fw1, "publish")
         return fw1
 

@@ -20,6 +20,10 @@ COMMANDS = [
     ["release", "sign"],
     ["release", "bundle"],
     ["release", "publish"],
+    ["command"],
+    ["command", "send"],
+    ["command", "sign"],
+    ["command", "show"],
 ]
 
 
