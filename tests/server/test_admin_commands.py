@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from ks_agent import lines, schema, signing
+from ks_agent.tokens import ANSWER_MAX_BYTES
 from ks_server.db.schema import commands
 
 from .admin_support import (
@@ -61,6 +62,22 @@ async def test_a_payload_is_what_the_device_will_read(admin: Admin) -> None:
     assert lines.decode(row.cmd3.encode(), 4096) == payload
     assert (row.cmd4, row.cmd5) == ("HIGH", after(1))
     assert made["payload"] == payload
+
+
+@pytest.mark.parametrize("sign", ['"', "%", "|", "\\"])
+async def test_a_payload_that_no_answer_could_carry_is_refused(admin: Admin, sign: str) -> None:
+    for length in (900, 1300, 2500, 4000):
+        body = {"name": "APPLY_CONFIG", "payload": {"SITE": sign * length}}
+        answer = await admin.client.post("/api/admin" + PATH, json=body)
+        if answer.status_code == 422:
+            assert length > 900
+            return
+        row: Any = await stored(admin, answer.json()["cmd1"])
+        command = {"CMD1": row.cmd1, "CMD2": row.cmd2, "CMD3": row.cmd3, "CMD5": row.cmd5}
+        for syntax in (signing.TOON, signing.LINES):
+            # the rest: signatures, the binding and two links
+            assert len(signing.compose({"CMD": [command]}, syntax)) + 1500 < ANSWER_MAX_BYTES
+    raise AssertionError("even the longest was taken")
 
 
 async def test_a_password_in_a_payload_is_stored_but_never_shown(admin: Admin) -> None:

@@ -147,3 +147,12 @@ async def test_too_many_polls_are_refused(server: Server, device: Device) -> Non
     assert (await device.call("commands")).code == "RATE_LIMIT"
     server.clock.pass_s(3600)
     assert (await device.call("commands")).code == "no_commands"
+
+
+async def test_a_command_that_fits_no_answer_does_not_keep_the_others_back(
+    server: Server, device: Device
+) -> None:
+    await server.command("APPLY_CONFIG", cmd3="SITE:" + '"' * 4000, cmd4="HIGH")
+    waiting = await server.command("IDENTIFY")
+    answer = await device.call("commands")
+    assert [row["CMD1"] for row in answer.message["CMD"]] == [waiting]

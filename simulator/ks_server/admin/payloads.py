@@ -17,6 +17,9 @@ RELEASE_SIGNATURE: Final = "RELEASE_SIG"
 ROLES: Final = ("server", "release", "admin")
 SECRET_FIELDS: Final = ("WIFI_PASSWORD",)
 HIDDEN: Final = "[hidden]"
+# as sent, escaped; beside it are ids, signatures, the binding and a few links of server keys
+CMD3_MAX_BYTES: Final = tokens.ANSWER_MAX_BYTES - 2048
+_SYNTAXES: Final = (signing.TOON, signing.LINES)
 
 
 def compose_payload(server: Context, name: str, payload: Mapping[str, str]) -> str | None:
@@ -47,7 +50,10 @@ def compose_payload(server: Context, name: str, payload: Mapping[str, str]) -> s
         raise ApiError("INVALID", "payload: " + error.reason) from None
     if again != dict(payload):
         raise ApiError("INVALID", "payload: does not survive being sent")
-    return data.decode("utf-8")
+    text = data.decode("utf-8")
+    if max(len(signing.compose({"CMD3": text}, kind)) for kind in _SYNTAXES) > CMD3_MAX_BYTES:
+        raise ApiError("INVALID", "payload: is larger than an answer to the device may be")
+    return text
 
 
 def shown_payload(cmd3: str | None) -> dict[str, str]:

@@ -37,7 +37,9 @@ class Commands(Operation):
             row = _row(command)
             signing.sign_command(call.context.crypto, key.seed, row)
             if max(_bytes([*rows, row], syntax) for syntax in (signing.TOON, signing.LINES)) > room:
-                break
+                if rows:
+                    break
+                continue  # it fits no answer at all, and must not keep the others back
             rows.append(row)
         if not rows:
             return Outcome({"S1": "no_commands"})
