@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,8 @@ import typer
 from .console import ToolError, say
 from .keys_command import DataOption, OfflineOption
 from .workspace import Workspace, read_seed
+
+JsonOption = Annotated[bool, typer.Option("--json", help="What was made, as JSON.")]
 
 app = typer.Typer(
     help="Build, sign and publish application releases.",
@@ -52,6 +56,7 @@ def build(
     bytecode: Annotated[
         bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Build a release, unsigned: the files with their manifest. Same input, same bytes."""
     from ks_simulator.application import DEVICE_TYPES
@@ -68,9 +73,14 @@ def build(
     )
     target = out or Path(made.token("FW1"))
     releases.write_release(made, target)
-    say(f"{made.token('FW1')} {version}: {len(made.files)} files in {target}")
-    say(f"manifest {made.manifest_hash}")
-    say(f"next: ks release sign {target}")
+    facts = {"fw1": made.token("FW1"), "fw2": version, "manifest": made.manifest_hash}
+    _tell(
+        {**facts, "files": len(made.files), "folder": str(target)},
+        f"{made.token('FW1')} {version}: {len(made.files)} files in {target}",
+        f"manifest {made.manifest_hash}",
+        f"next: ks release sign {target}",
+        as_json=as_json,
+    )
 
 
 @app.command("sign")
@@ -83,6 +93,7 @@ def sign(
         typer.Option("--key", help="The release key.", show_default=".ks-offline/release.pem"),
     ] = None,
     offline: OfflineOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sign a release's manifest with the release key: the step that is made offline."""
     from . import release as releases
@@ -90,14 +101,19 @@ def sign(
     manifest = folder / releases.MANIFEST if folder.is_dir() else folder
     seed = read_seed(key or Workspace.of(None, offline).release_key)
     signature = releases.sign_manifest(manifest, seed)
-    say(f"signed: {signature}")
-    say(f"next: ks release publish {manifest.parent}")
+    _tell(
+        {"signature": str(signature), "folder": str(manifest.parent)},
+        f"signed: {signature}",
+        f"next: ks release publish {manifest.parent}",
+        as_json=as_json,
+    )
 
 
 @app.command("bundle")
 def write_bundle(
     folder: Annotated[Path, typer.Argument(help="The signed release's folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's file.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Write the bundle of a signed release to a file, as a server stores it."""
     from ks_simulator.application import ReleaseError
@@ -109,7 +125,8 @@ def write_bundle(
     except ReleaseError as error:
         raise ToolError(f"{error}; sign it with: ks release sign {folder}") from None
     out.write_bytes(data)
-    say(f"{out}: {len(data)} bytes")
+    facts = {"file": str(out), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    _tell(facts, f"{out}: {len(data)} bytes", as_json=as_json)
 
 
 @app.command("publish")
@@ -117,6 +134,7 @@ def publish(
     folder: Annotated[Path, typer.Argument(help="The signed release's folder.")],
     server: Annotated[str, typer.Option(help="The server's address.")] = "http://127.0.0.1:8080",
     data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Upload a signed release to the server and offer it to the terminals."""
     from . import release as releases
@@ -134,4 +152,14 @@ def publish(
             await api.publish(made.assemble())
 
     asyncio.run(upload())
-    say(f"{made.token('FW1')} {made.token('FW2')} is offered to terminals by {server}")
+    fw1, fw2 = made.token("FW1"), made.token("FW2")
+    _tell(
+        {"fw1": fw1, "fw2": fw2, "server": server},
+        f"{fw1} {fw2} is offered to terminals by {server}",
+        as_json=as_json,
+    )
+
+
+def _tell(facts: dict[str, object], *lines: str, as_json: bool) -> None:
+    for line in (json.dumps(facts, indent=2),) if as_json else lines:
+        say(line)

@@ -17,6 +17,7 @@ from .crypto import NaclCrypto
 from .settings import Settings
 
 READ_BYTES: Final = 256 * 1024
+UPLOAD_PREFIX: Final = ".upload-"
 
 
 class BadBundle(Exception):
@@ -52,6 +53,12 @@ def bundle_path(settings: Settings, fw1: str) -> Path:
     return settings.firmware_folder / f"{fw1}.bundle"
 
 
+def discard_leftovers(settings: Settings) -> None:
+    """Remove the uploads that were under way when the server was killed. Raises OSError."""
+    for path in settings.firmware_folder.glob(UPLOAD_PREFIX + "*"):
+        path.unlink()
+
+
 def file_digest(path: Path) -> tuple[str, int]:
     """(FW4, FW5) of a file; ("", 0) when it is missing."""
     digest = hashlib.sha256()
@@ -84,7 +91,7 @@ class BundleUpload:
         self._described: dict[str, Any] = {}
         self._release: UploadedRelease | None = None
         settings.firmware_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = settings.firmware_folder / f".upload-{secrets.token_hex(8)}"
+        self._path = settings.firmware_folder / f"{UPLOAD_PREFIX}{secrets.token_hex(8)}"
         self._file = self._path.open("xb")
 
     @property

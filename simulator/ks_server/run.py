@@ -22,6 +22,7 @@ import uvloop
 from pydantic import ValidationError
 
 from .app import Application
+from .bundles import discard_leftovers
 from .context import Context, system_now_ms
 from .hooks import Hooks
 from .keys import ConfigurationError
@@ -198,6 +199,7 @@ async def _alone(settings: Settings) -> AsyncIterator[None]:
         try:
             with explained(settings):
                 stack.enter_context(hold(settings.data / "server.lock"))
+                discard_leftovers(settings)
         except InUse:
             raise ConfigurationError(f"another server is using {settings.data}") from None
         yield

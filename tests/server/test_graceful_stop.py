@@ -316,3 +316,21 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+async def test_an_upload_that_a_power_cut_broke_off_is_cleared_away(tmp_path: Path) -> None:
+    folder = tmp_path / "firmware"
+    folder.mkdir()
+    for name in (".upload-0123456789abcdef", "app-1.0.0.bundle"):
+        (folder / name).write_bytes(b"x")
+    async with running(admin_settings(tmp_path, port=0)):
+        assert [path.name for path in folder.iterdir()] == ["app-1.0.0.bundle"]
+
+
+async def test_a_second_server_in_the_same_folder_does_not_start(tmp_path: Path) -> None:
+    async with running(admin_settings(tmp_path, port=0)):
+        with pytest.raises(ConfigurationError, match="another server"):
+            async with running(admin_settings(tmp_path, port=0)):
+                pass
+    async with running(admin_settings(tmp_path, port=0)):
+        pass

@@ -1,5 +1,7 @@
 """`ks release`: built reproducibly, signed apart, checked before it is published."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,24 @@ def test_the_build_time_without_any_wish_is_now(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(ToolError, match="SOURCE_DATE_EPOCH"):
         releases.built_ms("")
+
+
+def test_each_step_tells_programs_what_it_made(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = Workspace(tmp_path / "data", tmp_path / "offline")
+    keys.make_keys()
+
+    def told(*command: str) -> dict[str, object]:
+        assert run(["release", *command, "--json"]) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        found: dict[str, object] = json.loads(captured.out)
+        return found
+
+    built = told("build", "1.2.0", "--from", str(source), "--out", "out")
+    assert (built["fw1"], built["fw2"], built["files"]) == ("app-1.2.0", "1.2.0", 2)
+    assert told("sign", "out", "--offline", str(keys.offline))["folder"] == "out"
+    bundled = told("bundle", "out", "--out", "app.bundle")
+    data = (tmp_path / "app.bundle").read_bytes()
+    assert (bundled["bytes"], bundled["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
