@@ -7,13 +7,14 @@ makes sure of it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import delete, update
 
 from ks_server.db.schema import devices, heartbeats, nonces
 from ks_server.repository.devices import DeviceReader
-from tests.server.client import Clock, Device, Server, public_text, read
+from tests.server.client import Clock, Device, Server, public_text, read, running_server
 
 NEW_SEED = b"n" * 32
 
@@ -54,6 +55,21 @@ async def test_a_revocation_is_obeyed_by_the_next_heartbeat(server: Server, know
     assert len(await server.rows(heartbeats)) == 1
     await change(server, state="active")
     assert await beat(known) == "ok"
+
+
+@pytest.mark.parametrize("state", ["active", "revoked"])
+async def test_a_revocation_comes_before_the_rate_limit_and_the_nonce(
+    start: Callable[..., running_server], state: str
+) -> None:
+    async with start(rate_limit_heartbeats="2/hour") as server:
+        device = await server.registered()
+        messages = [device.build("heartbeat", FW2="1.0.0") for _ in range(3)]
+        for message in messages[:2]:
+            assert read(await device.send("heartbeat", message)).code == "ok"
+        await change(server, state=state)
+        expected = ["REVOKED"] * 2 if state == "revoked" else ["RATE_LIMIT", "NONCE_REUSE"]
+        codes = [read(await device.send("heartbeat", m)).code for m in (messages[2], messages[0])]
+        assert codes == expected
 
 
 async def test_a_new_key_is_obeyed_by_the_next_heartbeat(server: Server, known: Device) -> None:

@@ -61,7 +61,8 @@ class Heartbeat(Operation):
         call.values = _values(call)
         stored = await call.context.writer.batched(_store_all, call)
         if isinstance(stored, Refusal):
-            raise stored
+            # memory may be old, and key and revocation come before nonce and limit
+            raise DeviceChanged if call.remembered else stored
         return Outcome(
             await _answer(call, stored),
             [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.values})],
