@@ -29,12 +29,13 @@ micropython-lib's takes its place there (its module `_sha512`, which the benchma
 It is a yardstick only. It is neither fast nor safe, and no part of the product.
 """
 
-# ruff: noqa: A001, A002, N802, N803, N806, E701, E702, E703, PLW0127
+# mypy: ignore-errors
+# ruff: noqa: N803, N806, PLW0133, RUF059, SIM103
 
 try:
-    from _sha512 import sha512 as _hash
-except ImportError:
     from hashlib import sha512 as _hash
+except ImportError:
+    from _sha512 import sha512 as _hash
 
 ## First, some preliminaries that will be needed.
 
