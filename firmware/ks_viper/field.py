@@ -34,10 +34,11 @@ OPERATIONS = {
     "tighten": 5,  # d = a + 2 * b, tight
     "repeat": 6,  # go on at operation d, a times in all; b numbers the counter, 0 or 1
     "freeze": 7,  # d = a, below p, with limbs of 0 to 2**13 - 1
-    "unpack": 8,  # d = the 32 bytes at `octets`, without the highest bit
-    "pack": 9,  # the 32 bytes at `octets` = d, frozen, with the lowest bit of a, frozen, on top
+    "unpack": 8,  # d = the a-th 32 bytes of `octets`, without their highest bit
+    "pack": 9,  # the b-th 32 bytes of `octets` = d, frozen, with the lowest bit of a, frozen, on top
     "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63, frozen
-    "end": 11,
+    "jump": 11,  # go on at operation d
+    "end": 12,
 }
 
 
@@ -73,12 +74,13 @@ def _run(load):
         "    digit = 0",
         "    count_0 = 0",
         "    count_1 = 0",
-        "    at = 0",
+        "    beginning = int(program)",
         "    while True:",
-        "        operation = program[at]",
-        f"        d = ptr32(int(memory) + program[at + 1] * {ELEMENT_BYTES})",
-        f"        a = ptr32(int(memory) + program[at + 2] * {ELEMENT_BYTES})",
-        f"        b = ptr32(int(memory) + program[at + 3] * {ELEMENT_BYTES})",
+        "        operation = program[0]",
+        "        x = int(memory)",
+        f"        d = ptr32(program[1] * {ELEMENT_BYTES} + x)",
+        f"        a = ptr32(program[2] * {ELEMENT_BYTES} + x)",
+        f"        b = ptr32(program[3] * {ELEMENT_BYTES} + x)",
         "        if operation < 2:",
         *_indented(_multiply(load), 3),
         "        elif operation < 4:",
@@ -97,9 +99,11 @@ def _run(load):
         *_indented(_pack(), 3),
         "        elif operation == 10:",
         *_indented(_store(), 3),
+        "        elif operation == 11:",
+        "            program = ptr8(program[1] * 4 + beginning - 4)",
         "        else:",
         "            return",
-        "        at += 4",
+        "        program = ptr8(int(program) + 4)",
     ]
 
 
@@ -158,7 +162,7 @@ def _multiply(load):
     lines = [f"a{i} = {load.format('a', i)}" for i in range(LIMBS)]
     lines.append("if operation:")
     lines += [
-        "    digit = program[at + 3]",
+        "    digit = program[3]",
         "    entry = ptr16(entry_address + "
         f"(digit ^ (negative & (1 - (digit >> 1)))) * {COORDINATE_BYTES})",
     ]
@@ -258,9 +262,9 @@ def _select():
         "digit = digits[0]",
         "digits = ptr8(int(digits) + 1)",
         "negative = digit >> 7",
-        f"x = program[at + 1] * {TABLE_ENTRIES} + (digit & {TABLE_ENTRIES - 1})",
-        "x = x * program[at + 3]",
-        "if program[at + 2]:",
+        f"x = program[1] * {TABLE_ENTRIES} + (digit & {TABLE_ENTRIES - 1})",
+        "x = x * program[3]",
+        "if program[2]:",
         "    entry_address = int(second) + x",
         "else:",
         "    entry_address = int(first) + x",
@@ -281,16 +285,16 @@ def _tighten(load):
 
 def _repeat():
     return [
-        "if program[at + 3]:",
+        "if program[3]:",
         "    count_1 += 1",
-        "    if count_1 < program[at + 2]:",
-        "        at = program[at + 1] * 4 - 4",
+        "    if count_1 < program[2]:",
+        "        program = ptr8(program[1] * 4 + beginning - 4)",
         "    else:",
         "        count_1 = 0",
         "else:",
         "    count_0 += 1",
-        "    if count_0 < program[at + 2]:",
-        "        at = program[at + 1] * 4 - 4",
+        "    if count_0 < program[2]:",
+        "        program = ptr8(program[1] * 4 + beginning - 4)",
         "    else:",
         "        count_0 = 0",
     ]
@@ -336,11 +340,12 @@ def _unpack():
         "acc = 0",
         "bits = 0",
         "i = 0",
+        "source = ptr8(int(octets) + program[2] * 32)",
         "j = 0",
         f"while i < {LIMBS}:",
         f"    while bits < {LIMB_BITS}:",
         "        if j < 32:",
-        "            x = octets[j]",
+        "            x = source[j]",
         "            if j == 31:",
         "                x = x & 127",
         "            acc = (x << bits) + acc",
@@ -358,6 +363,7 @@ def _pack():
         "acc = 0",
         "bits = 0",
         "i = 0",
+        "source = ptr8(int(octets) + program[3] * 32)",
         "j = 0",
         "while j < 32:",
         "    while bits < 8:",
@@ -365,18 +371,18 @@ def _pack():
         "            acc = (d[i] << bits) + acc",
         "        i += 1",
         f"        bits += {LIMB_BITS}",
-        "    octets[j] = acc & 255",
+        "    source[j] = acc & 255",
         "    acc = acc >> 8",
         "    bits -= 8",
         "    j += 1",
-        "octets[31] = octets[31] | ((a[0] & 1) << 7)",
+        "source[31] = source[31] | ((a[0] & 1) << 7)",
     ]
 
 
 def _store():
     return [
-        f"a = ptr32(int(memory) + (program[at + 1] & 63) * {ELEMENT_BYTES})",
-        f"x = program[at + 2] * program[at + 3] + (program[at + 1] >> 6) * {COORDINATE_BYTES}",
+        f"a = ptr32(int(memory) + (program[1] & 63) * {ELEMENT_BYTES})",
+        f"x = program[2] * program[3] + (program[1] >> 6) * {COORDINATE_BYTES}",
         "entry = ptr16(int(second) + x)",
         "i = 0",
         f"while i < {LIMBS}:",
