@@ -3,10 +3,13 @@
 Numbers are limbs of 14 bits in 32-bit words: 2**252 is then limb 18, and what lies above it comes
 down by subtracting multiples of L, whose lower part has nine limbs. Limbs are balanced, between
 -2**13 and 2**13 - 1, so that 19 products of two fit a signed word, and so that one addition of L
-for negative numbers completes the reduction. One native function does all the work, because
+to a negative number completes the reduction. One native function does all the work, because
 native code takes memory that the chip does not have in plenty; its steps are told by `plan`,
 which is public. Loops, branches and addresses depend on `plan` alone, and nothing is allocated.
-What processors and compilers may leave behind on the stack (a spilled limb) is not wiped.
+What the compiled code leaves behind on the stack (its locals, a spilled limb) is not wiped.
+
+Viper keeps the first two parameters in registers and all else on the stack: hence those two take
+turns at being a sum, a factor and an address.
 """
 
 BITS = 14
@@ -16,10 +19,13 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 # Words of the work memory: a number of 40 limbs, the two factors, 20 limbs each.
 WORK_WORDS = 80
 WORK_BYTES = 4 * WORK_WORDS
+LEFT = 4 * 40
+RIGHT = 4 * 60
 # A factor below 2**256 has 19 limbs.
 FACTOR_LIMBS = 19
-# Limbs carried by one turn of a loop; all the runs of limbs are multiples of it.
+# Limbs carried, and words wiped, by one turn of a loop: whole turns make up every run.
 CARRIED = 6
+WIPED = 16
 
 
 def balanced(number):
@@ -31,124 +37,111 @@ def balanced(number):
     return limbs
 
 
-def _lines(indent, lines):
-    return "".join(" " * indent + line + "\n" for line in lines)
-
-
-def _limb(pointer, index, word_bits):
-    # A machine with 64 bits loads a word of 32 without its sign.
-    word = f"{pointer}[{index}]"
-    return word if word_bits == 32 else f"(({word} << 32) >> 32)"
-
-
-def _multiply(word_bits):
-    lines = []
-    for index in range(FACTOR_LIMBS):
-        product = f"{_limb('right', index, word_bits)} * x"
-        lines.append(f"p[{index}] = {product} + {_limb('p', index, word_bits)}")
-    return _lines(12, [*lines, f"p[{FACTOR_LIMBS}] = 0"])
-
-
-def _fold(word_bits):
-    return _lines(
-        12,
-        [
-            f"p[{index}] = {-limb} * x + {_limb('p', index, word_bits)}"
-            for index, limb in enumerate(balanced(ORDER - 2**252))
-        ],
-    )
-
-
-def _carry(word_bits):
-    lines = []
-    for index in range(CARRIED):
-        lines += [
-            f"acc = {_limb('p', index, word_bits)} + acc + half",
-            f"p[{index}] = (acc & {MASK}) - half",
-            f"acc = acc >> {BITS}",
-        ]
-    return _lines(12, lines)
-
-
-def _emit(index):
-    return _lines(
-        12,
-        [
-            f"p[{index}] = (acc & {MASK}) - {HALF}",
-            f"acc = acc >> {BITS}",
-        ],
-    )
-
-
 def source(word_bits):
     """The text of the module `viper_scalar` for machine words of 32 or 64 bits.
 
-    `work` is a bytearray of WORK_BYTES (or more), zeros when a function returns.
+    `work` is a bytearray of WORK_BYTES or more; the first WORK_BYTES are zeros on return.
 
     reduce(out, wide, work): out = wide modulo L.
     muladd(out, a, b, c, work): out = a * b + c modulo L.
-    comb_digits(digits, scalar, blind, tables, stride, work): the signs of a signed comb, below.
+    comb_digits(digits, scalar, blind, tables, stride, work): the digits of a signed comb, below.
 
     All numbers are little-endian: `wide` has 64 bytes, the others 32, of any value; `out` is a
-    bytearray, fully reduced, and may be one of the inputs.
+    bytearray of 32 bytes, fully reduced, and may be one of the inputs. Lengths are not checked.
+
+    These three only call modular(plan, stride, out, first, second, third, work), the native
+    function, in which `plan` is -1 to reduce `first`, 0 for first * second + third, and the number
+    of tables for the digits of the scalar `first` blinded by the 4 bytes `second`. Its unused
+    arguments may be any buffer and any small integer.
 
     The comb has 288 bits, 6 teeth, 1, 2 or 4 `tables` and 48 // tables columns. With s2 =
-    ((scalar + 2**288 - 1) / 2 modulo L) + blind * L and its bits b, scalar is the sum of
+    ((scalar + 2**288 - 1) / 2 modulo L) + blind * L and its bits b, the scalar is the sum of
     (2 * b[i] - 1) * 2**i modulo L. `blind` has 4 bytes, None is zero. Bit column + columns *
     (tooth + 6 * table) belongs to the byte digits[(columns - 1 - column) * stride + table]: bits 0
-    to 4 choose the entry, each xor the inverse of tooth 5; bit 7 negates it, the inverse of tooth
-    5. The sum is the scalar modulo L only: for a point with a component of small order, that
-    component is another one than the scalar's.
+    to 4 are those of teeth 0 to 4, inverted where that of tooth 5 is zero; bit 7 is the inverse of
+    tooth 5's. The sum is the scalar modulo L only: of a point whose order is not L, it makes
+    another multiple than the scalar does.
     """
-    return f"""\
+    return "".join(
+        (
+            _HEAD,
+            _read(),
+            _multiply(word_bits),
+            _reduce(word_bits),
+            _write(word_bits),
+            _recode(word_bits),
+            _DIGITS,
+            _wipe(),
+        )
+    )
+
+
+_HEAD = f"""\
 # Generated by ks_viper.scalar: arithmetic modulo the order of the base point.
 ZERO = bytes(4)
 
 
 def reduce(out, wide, work):
-    modular(0, 0, -1, out, wide, work, work, work)
+    modular(-1, 0, out, wide, work, work, work)
 
 
 def muladd(out, a, b, c, work):
-    modular(0, 0, 0, out, a, b, c, work)
+    modular(0, 0, out, a, b, c, work)
 
 
 def comb_digits(digits, scalar, blind, tables, stride, work):
-    modular(0, 0, stride << 3 | tables, digits, scalar, blind or ZERO, work, work)
+    modular(tables, stride, digits, scalar, blind or ZERO, work, work)
 
 
 @micropython.viper
-def modular(
-    acc: int, x: int, plan: int, out: ptr8, first: ptr8, second: ptr8, third: ptr8, work: ptr32
-):
-    # Bytes to balanced limbs, seven bytes to four limbs.
-    left = ptr32(int(work) + 160)
-    right = ptr32(int(work) + 240)
+def modular(acc: int, x: int, out: ptr8, first: ptr8, second: ptr8, third: ptr8, work: ptr32):
+    plan = acc
+    stride = x
+    base = int(work)
+    left = base + {LEFT}
+    right = ptr32(base + {RIGHT})
+"""
+
+
+def _read():
+    """Bytes to balanced limbs, seven bytes to four limbs: one number, or the three of muladd."""
+
+    def limb(index):
+        return f"""\
+            p[{index}] = (acc & {MASK}) - {HALF}
+            acc = acc >> {BITS}
+"""
+
+    return f"""\
     p = work
     if plan == 0:
-        p = left
-    source = first
-    end = int(source) + 32
-    if plan == -1:
-        end += 31
+        p = ptr32(left)
+    x = int(first)
+    end = x + 32
+    if plan < 0:
+        end = x + 63
     turn = 0
     while 1:
         acc = 0
         while 1:
-            acc = (source[1] << 8) + source[0] + acc + {HALF}
-{_emit(0)}\
-            acc = (source[3] << 10) + (source[2] << 2) + acc + {HALF}
-{_emit(1)}\
-            if int(source) + 4 == end:
+            acc = ptr8(x)[0] + acc + {HALF}
+            acc = (ptr8(x)[1] << 8) + acc
+{limb(0)}\
+            acc = (ptr8(x)[2] << 2) + acc + {HALF}
+            acc = (ptr8(x)[3] << 10) + acc
+{limb(1)}\
+            x += 4
+            if x == end:
                 break
-            acc = (source[5] << 12) + (source[4] << 4) + acc + {HALF}
-{_emit(2)}\
-            acc = (source[6] << 6) + acc + {HALF}
-{_emit(3)}\
+            acc = (ptr8(x)[0] << 4) + acc + {HALF}
+            acc = (ptr8(x)[1] << 12) + acc
+{limb(2)}\
+            acc = (ptr8(x)[2] << 6) + acc + {HALF}
+{limb(3)}\
+            x += 3
             p = ptr32(int(p) + 16)
-            source = ptr8(int(source) + 7)
-            if int(source) == end:
-                acc += source[0]
+            if x == end:
+                acc = ptr8(x)[0] + acc
                 p = ptr32(int(p) - 8)
                 break
         p[2] = acc
@@ -156,164 +149,215 @@ def modular(
         if plan != 0 or turn == 3:
             break
         if turn == 1:
-            source = second
+            x = int(second)
             p = right
         else:
-            source = third
+            x = int(third)
             p = work
-        end = int(source) + 32
+        end = x + 32
+"""
 
-    # What is added is there already: add a row of products for each limb of the first factor.
-    p = work
-    q = left
+
+def _multiply(word_bits):
+    """Add a row of products for each limb of the first factor to what is in `work` already."""
+    products = "".join(
+        f"            ptr32(acc)[{index}] = {_limb('right', index, word_bits)} * x"
+        f" + {_limb('ptr32(acc)', index, word_bits)}\n"
+        for index in range(FACTOR_LIMBS)
+    )
+    return f"""\
     if plan == 0:
-        p[{FACTOR_LIMBS}] = 0
-        while int(q) < int(left) + {4 * FACTOR_LIMBS}:
-            x = q[0]
-{_multiply(word_bits)}\
+        work[{FACTOR_LIMBS}] = 0
+        p = ptr32(left)
+        acc = base
+        end = base + {4 * FACTOR_LIMBS}
+        while acc < end:
+            x = p[0]
             p = ptr32(int(p) + 4)
-            q = ptr32(int(q) + 4)
+{products}\
+            ptr32(acc)[{FACTOR_LIMBS}] = 0
+            acc += 4
+"""
 
-    # Carry a run of limbs, then subtract as much of L as clears limbs 18 and up, from the top.
+
+def _reduce(word_bits):
+    """Turns of carrying a run of limbs, then clearing some of limbs 18 and up, from the top.
+
+    Clearing subtracts a multiple of L. The runs start at limbs 0 (after a multiplication), 9, 0
+    and 0; the multiples are of limbs 36 to 28, 27 to 18, 18, and last of the sign. A scalar for a
+    comb has less to clear before, and more added in the last turn.
+    """
+    carries = "".join(
+        f"""\
+            acc = {_limb("ptr32(x)", index, word_bits)} + acc + half
+            ptr32(x)[{index}] = (acc & {MASK}) - half
+            acc = acc >> {BITS}
+"""
+        for index in range(CARRIED)
+    )
+    subtractions = "".join(
+        f"            ptr32(acc)[{index}] = {-limb} * x + {_limb('ptr32(acc)', index, word_bits)}\n"
+        for index, limb in enumerate(balanced(ORDER - 2**252))
+    )
+    return f"""\
     half = {HALF}
     top = 0
-    p = work
-    q = ptr32(int(work) + 72)
-    bottom = int(work) + 40
-    end = int(work) + 144
     turn = 0
-    if plan == -1:
-        p = ptr32(end)
+    x = base
+    end = base + 144
+    row = base + 72
+    bottom = base + 40
+    if plan != 0:
+        x = end
     if plan > 0:
-        # Add 2**288 - 1. There are only three limbs to clear.
-        p = ptr32(end)
-        p[0] = 0
-        q = ptr32(int(work) + 8)
-        bottom = int(work)
+        work[36] = 0
+        row = base + 8
+        bottom = base
         work[0] = work[0] - 1
         work[19] = 0
         work[20] = 256
         turn = 1
     while 1:
         acc = 0
-        while int(p) < end:
-{_carry(word_bits)}\
-            p = ptr32(int(p) + {4 * CARRIED})
-        p[0] = p[0] + acc
+        while x < end:
+{carries}\
+            x += {4 * CARRIED}
+        ptr32(x)[0] = ptr32(x)[0] + acc
         if turn == 3 and plan > 0:
-            # The sign, the parity and twice the blinding number decide on how much of L to add.
             top = {_limb("work", 18, word_bits)}
             acc = ((second[1] << 8) + second[0]) << 1 & {MASK}
             work[18] = top - ((work[0] ^ top) & 1) - acc
             work[19] = 0 - ((second[1] >> 5) + (second[2] << 3) + ((second[3] & 7) << 11))
             work[20] = 0 - (second[3] >> 3)
-            q = ptr32(int(work) + 8)
-        p = q
-        while int(p) >= bottom:
-            x = {_limb("p", 18, word_bits)}
-{_fold(word_bits)}\
-            p = ptr32(int(p) - 4)
+            row = base + 8
+        acc = row
+        while acc >= bottom:
+            x = {_limb("ptr32(acc)", 18, word_bits)}
+{subtractions}\
+            acc -= 4
         turn += 1
-        p = work
-        q = work
-        bottom = int(work)
-        end = int(work) + 72
+        bottom = base
         if turn == 1:
-            p = ptr32(int(work) + 36)
-            q = p
-            end = int(work) + 108
+            x = base + 36
+            row = x
+            end = base + 108
         elif turn == 4:
             break
         else:
-            p[18] = 0
+            x = base
+            row = x
+            end = base + 72
+            work[18] = 0
             if turn == 3:
                 half = 0
-    p = work
     acc = 0
+    x = base
+"""
+
+
+def _write(word_bits):
+    """Limbs to 32 bytes, carrying on the way."""
+    limbs = [_limb("ptr32(x)", index, word_bits) for index in range(4)]
+    return f"""\
     if plan <= 0:
-        # Limbs to bytes, carrying on the way.
         work[18] = 0
         end = int(out) + 28
         while 1:
-            acc = {_limb("p", 0, word_bits)} + acc
+            acc = {limbs[0]} + acc
             out[0] = acc
-            acc = acc >> 8
-            acc = ({_limb("p", 1, word_bits)} << 6) + acc
+            acc = ({limbs[1]} << 6) + (acc >> 8)
             out[1] = acc
             out[2] = acc >> 8
-            acc = acc >> 16
-            acc = ({_limb("p", 2, word_bits)} << 4) + acc
+            acc = ({limbs[2]} << 4) + (acc >> 16)
             out[3] = acc
             if int(out) == end:
                 break
-            acc = acc >> 8
-            out[4] = acc
-            acc = acc >> 8
-            acc = ({_limb("p", 3, word_bits)} << 2) + acc
+            out[4] = acc >> 8
+            acc = ({limbs[3]} << 2) + (acc >> 16)
             out[5] = acc
             out[6] = acc >> 8
             acc = acc >> 16
             out = ptr8(int(out) + 7)
-            p = ptr32(int(p) + 16)
+            x += 16
+"""
+
+
+def _recode(word_bits):
+    """Half of the number in limbs of 12 bits: those of twelve columns are in one limb a tooth."""
+    return f"""\
     else:
-        # Half of the number, in limbs of 12 bits: columns of one tooth and table are in one limb.
         work[18] = top - work[18]
         work[19] = 0 - work[19]
         work[20] = 0 - work[20]
+        p = work
         x = {_limb("p", 0, word_bits)}
         acc = (x & {MASK}) >> 1
         x = x >> {BITS}
-        turn = 13
-        q = left
-        end = int(left) + 96
-        while int(q) < end:
+        turn = {BITS - 1}
+        row = left
+        end = left + 96
+        while row < end:
             if turn < 12:
                 p = ptr32(int(p) + 4)
                 x = {_limb("p", 0, word_bits)} + x
                 acc = ((x & {MASK}) << turn) + acc
                 x = x >> {BITS}
-                turn += 14
-            q[0] = acc & 4095
+                turn += {BITS}
+            ptr32(row)[0] = acc & 4095
             acc = acc >> 12
             turn -= 12
-            q = ptr32(int(q) + 4)
-        # Twelve columns at a time: the teeth, those that choose inverted where tooth 5 is zero.
-        stride = plan >> 3
-        plan = plan & 7
+            row += 4
+"""
+
+
+# Two limbs, of two teeth, go into each of three words, a digit being one bit in every limb of them.
+# The limb of tooth 5 is inverted, and xor all others beforehand.
+_DIGITS = """\
         step = 16 >> (plan >> 1)
         turn = 0
         while turn < plan:
-            source = ptr8(int(out) + turn)
-            q = ptr32(int(left) + step)
-            end = int(left)
-            while int(q) > end:
-                q = ptr32(int(q) - 4)
-                p = ptr32(int(q) + step * 5)
-                x = p[0] ^ 4095
-                p = ptr32(int(p) - step)
-                work[2] = (p[0] ^ x) + (x << 14)
-                p = ptr32(int(p) - step)
-                acc = (p[0] ^ x) << 12
-                p = ptr32(int(p) - step)
-                work[1] = (p[0] ^ x) + acc
-                p = ptr32(int(p) - step)
-                acc = (p[0] ^ x) << 12
-                p = ptr32(int(p) - step)
-                work[0] = (p[0] ^ x) + acc
+            digit = int(out) + turn
+            row = left + step
+            while row > left:
+                row -= 4
+                acc = row + step * 5
+                x = ptr32(acc)[0] ^ 4095
+                acc -= step
+                work[2] = (x << 14) + (ptr32(acc)[0] ^ x)
+                acc -= step
+                work[1] = (ptr32(acc)[0] ^ x) << 12
+                acc -= step
+                work[1] = (ptr32(acc)[0] ^ x) + work[1]
+                acc -= step
+                work[0] = (ptr32(acc)[0] ^ x) << 12
+                acc -= step
+                work[0] = (ptr32(acc)[0] ^ x) + work[0]
                 x = 11
                 while x >= 0:
                     acc = (work[2] >> x & 16385) << 2
-                    acc = (((work[1] >> x & 4097) + acc)) << 2
+                    acc = ((work[1] >> x & 4097) + acc) << 2
                     acc = (work[0] >> x & 4097) + acc
-                    source[0] = (acc >> 11) + acc
-                    source = ptr8(int(source) + stride)
+                    ptr8(digit)[0] = (acc >> 11) + acc
+                    digit += stride
                     x -= 1
-            left = ptr32(int(left) + step * 6)
+            left += step * 6
             turn += 1
-
-    p = work
-    end = int(work) + {WORK_BYTES}
-    while int(p) < end:
-{_lines(8, [f"p[{index}] = 0" for index in range(8)])}\
-        p = ptr32(int(p) + 32)
 """
+
+
+def _wipe():
+    words = "".join(f"        ptr32(acc)[{index}] = x\n" for index in range(WIPED))
+    return f"""\
+    x = 0
+    acc = base
+    end = base + {WORK_BYTES}
+    while acc < end:
+{words}\
+        acc += {4 * WIPED}
+"""
+
+
+def _limb(pointer, index, word_bits):
+    # A machine with 64 bits loads a word of 32 without its sign.
+    word = f"{pointer}[{index}]"
+    return word if word_bits == 32 else f"(({word} << 32) >> 32)"
