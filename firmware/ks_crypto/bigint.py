@@ -10,32 +10,47 @@ key. Nothing is wiped from memory: the expanded key of the last seed stays until
 intermediate values until the heap reuses them. There is no protection against induced faults
 beyond the check that a message reads the same twice.
 
-Points are (x, y, z, t) in extended twisted Edwards coordinates, x*y = z*t (RFC 8032, 5.1.4). The
-second summand of an addition is kept as (y + x, y - x, 2*z, 2*d*t).
+A field element is any integer of the right residue: products are folded, (v mod 2**255) +
+19 * (v // 2**255), and not divided. One fold takes a product of 255 + m and 255 + n bits to
+255 + max(m + n, 0) + 5 bits, so these excess bits pile up from operation to operation until one
+more fold of the factors takes them off; how many each function takes and gives is said there.
+
+Points are (x, y, z, e, h) with e * h = t of the extended twisted Edwards coordinates (x, y, z, t),
+x*y = z*t (RFC 8032, 5.1.4): few operations need t. Table entries are (y + x, y - x, 2*d*x*y) of
+points with z = 1.
 """
 
-from array import array
 from hashlib import sha256
 
 from .sha512 import sha512
 from .strict import FIELD_PRIME, GROUP_ORDER, acceptable, piece_octets
 
 _P = FIELD_PRIME
+_MASK = 2**255 - 1
 _D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3
 _ROOT_OF_MINUS_ONE = 0x2B8324804FC1DF0B2B4D00993DFBD7A72F431806AD2FE478C4EE1B274A0EA0B0
 _BASE_X = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
 _BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
-_NEUTRAL = (0, 1, 1, 0)
+_NEUTRAL = (0, 1, 1, 0, 1)
 
-# Comb over the base point: a scalar is _TEETH rows of _COLUMNS bits, and a column of bits names the
-# sum of the 2**(row * _COLUMNS) * B concerned. The 3 KiB are taken at import, while the heap is in
-# one piece, and filled at the first use.
+# Signed comb. An odd scalar is a sum of +-2**i, its signs are _TEETH rows of _PARTS times _COLUMNS,
+# and each column of each part names a sum of the +-2**(row * _PARTS * _COLUMNS) * point. A table
+# has one half of these sums for each part, those that add the last row; the others are their
+# negatives. The tables are taken at import, while the heap is in one piece.
 _TEETH = 5
-_COLUMNS = 51
-_ENTRY_BYTES = 96
+_PARTS = 2
+_COLUMNS = 26
+_ROW_BITS = _PARTS * _COLUMNS
+_ROW_MASK = 2**_ROW_BITS - 1
+_ALL_SIGNS = 2 ** (_TEETH * _ROW_BITS) - 1
+_SUMS = 1 << (_TEETH - 1)
+_NUMBER_BYTES = 32
+_ENTRY_BYTES = 3 * _NUMBER_BYTES
 
-_comb = bytearray(_ENTRY_BYTES << _TEETH)
-_comb_is_made = False
+_base_table = bytearray(_PARTS * _SUMS * _ENTRY_BYTES)
+_base_is_made = False
+_key_table = bytearray(_PARTS * _SUMS * _ENTRY_BYTES)
+_key = None  # (public key, entry of minus its point), which _key_table is for
 _expanded = None
 
 
@@ -76,19 +91,27 @@ def sign(seed, pieces):
 def verify(public, pieces, signature):
     """Whether `signature` by `public` covers the concatenation of `pieces`.
 
-    Raises ValueError for a piece that is not bytes, bytearray or memoryview.
+    The first time with a public key takes three times as long: the table of the key used last is
+    kept. Raises ValueError for a piece that is not bytes, bytearray or memoryview.
     """
     if not acceptable(public, signature):
         return False
-    point = _decode_negated(public)
-    if point is None:
+    negated = _negated_key(public)
+    if negated is None:
         return False
     encoded_r = signature[:32]
     challenge_hash = sha512(encoded_r + public)
     for piece in pieces:
         challenge_hash.update(piece_octets(piece))
+    challenge = _scalar(challenge_hash)
     s = int.from_bytes(signature[32:], "little")
-    return _encode(_joint_multiple(s, _scalar(challenge_hash), point)) == encoded_r
+    # L more is a multiple of the base point's order, but not of a point's of mixed order.
+    terms = [(_base(), _rows(s if s & 1 else s + GROUP_ORDER)), (_key_table, _rows(challenge | 1))]
+    point = _sum_of_multiples(terms)
+    if not challenge & 1:
+        y_plus_x, y_minus_x, twice_dxy = negated
+        point = _add(point, y_minus_x, y_plus_x, -twice_dxy)
+    return _encode(point) == encoded_r
 
 
 def prepare(public):
@@ -122,172 +145,251 @@ def _scalar(running_hash):
     return int.from_bytes(running_hash.digest(), "little") % GROUP_ORDER
 
 
+# The field.
+
+
+def _fold(value):
+    return (value & _MASK) + 19 * (value >> 255)
+
+
+def _inverse(value):
+    """1 / value modulo p, by Euclid's algorithm."""
+    a, b = _P, value % _P
+    of_a, of_b = 0, 1
+    while b > 1:
+        quotient, remainder = divmod(a, b)
+        a, b = b, remainder
+        of_a, of_b = of_b, of_a - quotient * of_b
+    return of_b
+
+
+def _squared(value, times):
+    """value ** 2 ** times modulo p: takes and gives at most 5 excess bits."""
+    mask = _MASK
+    while times:
+        times -= 1
+        value *= value
+        value = (value & mask) + 19 * (value >> 255)
+        value = (value & mask) + 19 * (value >> 255)
+    return value
+
+
+def _root_power(value):
+    """value ** ((p - 5) / 8) modulo p, that is 2**252 - 3: see RFC 8032, 5.1.3."""
+    power, ones = value, 1  # power is value ** (2**ones - 1)
+    for one_more in (1, 1, 1, 1, 0, 1, 0):
+        power = _fold(_fold(_squared(power, ones) * power))
+        ones *= 2
+        if one_more:
+            power = _fold(_fold(_squared(power, 1) * value))
+            ones += 1
+    return _squared(power, 2) * value % _P
+
+
 # The curve.
 
 
-def _add(point, cached):
-    """Complete for all points of the curve: add-2008-hwcd-3."""
-    x, y, z, t = point
-    y_plus_x, y_minus_x, twice_z, twice_dt = cached
-    a = (y - x) * y_minus_x % _P
-    b = (y + x) * y_plus_x % _P
-    c = t * twice_dt % _P
-    d = z * twice_z % _P
+def _double(point):
+    """dbl-2008-hwcd. Takes at most 120 excess bits and gives 18; e and h have 8."""
+    x, y, z, _, _ = point
+    mask = _MASK
+    x = (x & mask) + 19 * (x >> 255)
+    y = (y & mask) + 19 * (y >> 255)
+    z = (z & mask) + 19 * (z >> 255)
+    a = x * x
+    a = (a & mask) + 19 * (a >> 255)
+    b = y * y
+    b = (b & mask) + 19 * (b >> 255)
+    c = (z + z) * z
+    c = (c & mask) + 19 * (c >> 255)
+    e = (x + x) * y
+    e = (e & mask) + 19 * (e >> 255)
+    g = b - a
+    h = a + b
+    f = c - g
+    x = e * f
+    y = g * h
+    z = f * g
+    return (
+        (x & mask) + 19 * (x >> 255),
+        (y & mask) + 19 * (y >> 255),
+        (z & mask) + 19 * (z >> 255),
+        e,
+        h,
+    )
+
+
+def _add(point, y_plus_x, y_minus_x, twice_dxy):
+    """The point plus a table entry; madd-2008-hwcd-3, complete for all points of the curve.
+
+    Gives 2 * n + 17 excess bits if it takes n; e and h have n + 7.
+    """
+    x, y, z, e, h = point
+    mask = _MASK
+    a = (y - x) * y_minus_x
+    a = (a & mask) + 19 * (a >> 255)
+    b = (y + x) * y_plus_x
+    b = (b & mask) + 19 * (b >> 255)
+    c = e * h
+    c = ((c & mask) + 19 * (c >> 255)) * twice_dxy
+    c = (c & mask) + 19 * (c >> 255)
+    d = z + z
     e = b - a
     f = d - c
     g = d + c
     h = b + a
-    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
-
-
-def _double(point):
-    """dbl-2008-hwcd; t of the argument is not used."""
-    x, y, z, _ = point
-    a = x * x % _P
-    b = y * y % _P
-    h = a + b
-    e = h - (x + y) * (x + y) % _P
-    g = a - b
-    f = 2 * z * z % _P + g
-    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
-
-
-def _cached(point):
-    x, y, z, t = point
-    return ((y + x) % _P, (y - x) % _P, 2 * z % _P, 2 * _D * t % _P)
+    x = e * f
+    y = g * h
+    z = f * g
+    return (
+        (x & mask) + 19 * (x >> 255),
+        (y & mask) + 19 * (y >> 255),
+        (z & mask) + 19 * (z >> 255),
+        e,
+        h,
+    )
 
 
 def _encode(point):
-    x, y, z, _ = point
-    inverse = pow(z, _P - 2, _P)
+    x, y, z, _, _ = point
+    inverse = _inverse(z)
     return (y * inverse % _P | (x * inverse % _P & 1) << 255).to_bytes(32, "little")
 
 
 def _decode_negated(encoded):
-    """Minus the point, or None when there is none with that y. RFC 8032, 5.1.3.
+    """x and y of minus the point, or None when there is none with that y. RFC 8032, 5.1.3.
 
     Only for encodings that are `acceptable`: those with x = 0 never come here.
     """
     bits = int.from_bytes(encoded, "little")
-    y = bits & (2**255 - 1)
+    y = bits & _MASK
     u = (y * y - 1) % _P
     v = (_D * y * y + 1) % _P
     v3 = v * v * v % _P
-    x = u * v3 * pow(u * v3 * v3 * v % _P, (_P - 5) // 8, _P) % _P
+    x = u * v3 * _root_power(u * v3 * v3 * v % _P) % _P
     if v * x * x % _P != u:
         x = x * _ROOT_OF_MINUS_ONE % _P
         if v * x * x % _P != u:
             return None
     if x & 1 == bits >> 255:
         x = _P - x
-    return (x, y, 1, x * y % _P)
+    return x, y
 
 
 # Multiples.
 
 
 def _base_multiple(scalar):
-    """scalar * B, for a scalar below 2**255: one doubling and one addition for every column."""
-    comb = _base_comb()
-    bits = scalar.to_bytes(32, "little")
+    """scalar * B, for a scalar below 2**255."""
+    return _sum_of_multiples([(_base(), _rows(scalar if scalar & 1 else scalar + GROUP_ORDER))])
+
+
+def _rows(scalar):
+    """The signs of an odd scalar below 2**256, last row first: a bit is 1 for +, 0 for -."""
+    signs = (scalar + _ALL_SIGNS) >> 1
+    return [
+        (signs >> row * _ROW_BITS & _ROW_MASK).to_bytes(_ROW_BITS // 8 + 1, "little")
+        for row in range(_TEETH - 1, -1, -1)
+    ]
+
+
+def _sum_of_multiples(terms):
+    """The sum of the multiples that (table, rows of the scalar) stand for."""
+    number = int.from_bytes
     point = _NEUTRAL
     for column in range(_COLUMNS - 1, -1, -1):
-        point = _add(_double(point), _column_entry(comb, bits, column))
+        point = _double(point)
+        for table, rows in terms:
+            if rows is not terms[0][1]:
+                point = [_fold(value) for value in point]
+            for position in range(column, _ROW_BITS, _COLUMNS):
+                byte = position >> 3
+                bit = position & 7
+                index = 0
+                for row in rows:
+                    index = index << 1 | row[byte] >> bit & 1
+                sign = index >= _SUMS
+                index = index - _SUMS if sign else _SUMS - 1 - index
+                if position >= _COLUMNS:
+                    index += _SUMS
+                index *= _ENTRY_BYTES
+                y_plus_x = number(table[index : index + 32], "little")
+                y_minus_x = number(table[index + 32 : index + 64], "little")
+                twice_dxy = number(table[index + 64 : index + 96], "little")
+                if sign:
+                    point = _add(point, y_plus_x, y_minus_x, twice_dxy)
+                else:
+                    point = _add(point, y_minus_x, y_plus_x, -twice_dxy)
     return point
 
 
-def _joint_multiple(base_scalar, scalar, point):
-    """base_scalar * B + scalar * point in one run of doublings (Straus); scalars below 2**253."""
-    comb = _base_comb()
-    bits = base_scalar.to_bytes(32, "little")
-    digits = _signed_digits(scalar)
-    twice = _cached(_double(point))
-    odd_multiples = [point]
-    for _ in range(3):
-        odd_multiples.append(_add(odd_multiples[-1], twice))
-    odd_multiples = [_cached(multiple) for multiple in odd_multiples]
-    total = _NEUTRAL
-    for position in range(len(digits) - 1, -1, -1):
-        total = _double(total)
-        digit = digits[position]
-        if digit > 0:
-            total = _add(total, odd_multiples[digit >> 1])
-        elif digit < 0:
-            y_plus_x, y_minus_x, twice_z, twice_dt = odd_multiples[-digit >> 1]
-            total = _add(total, (y_minus_x, y_plus_x, twice_z, -twice_dt))
-        if position < _COLUMNS:
-            total = _add(total, _column_entry(comb, bits, position))
-    return total
+# Tables.
 
 
-def _signed_digits(scalar):
-    """Width-4 non-adjacent form, least significant first: digits are 0 or odd, -7 to 7."""
-    digits = array("b", bytes(254))
+def _base():
+    global _base_is_made  # noqa: PLW0603
+    if not _base_is_made:
+        _fill(_base_table, _BASE_X, _BASE_Y)
+        _base_is_made = True
+    return _base_table
+
+
+def _negated_key(public):
+    """The entry of minus the public key's point, with _key_table filled; None if it has none."""
+    global _key  # noqa: PLW0603
+    if _key is None or _key[0] != public:
+        point = _decode_negated(public)
+        if point is None:
+            return None
+        _key = None
+        _fill(_key_table, *point)
+        _key = (public, _entry(*point))
+    return _key[1]
+
+
+def _entry(x, y):
+    return y + x, y - x, 2 * _D * x * y % _P
+
+
+def _fill(table, x, y):
+    """Fill a comb's table for the point (x, y)."""
+    teeth = [(x, y, 1, x, y)]
+    for _ in range(_TEETH * _PARTS - 1):
+        tooth = teeth[-1]
+        for _ in range(_COLUMNS):
+            tooth = _double(tooth)
+        teeth.append(tooth)
+    teeth = [_entry(x, y) for x, y in _affine(teeth)]
+    last = len(teeth) - _PARTS
     position = 0
-    while scalar:
-        if scalar & 1:
-            digit = scalar & 15
-            if digit > 8:
-                digit -= 16
-            digits[position] = digit
-            scalar -= digit
-        scalar >>= 1
-        position += 1
-    return digits
+    for part in range(_PARTS):
+        sums = [_add(_NEUTRAL, *teeth[last + part])]
+        for tooth in range(last + part - _PARTS, -1, -_PARTS):
+            y_plus_x, y_minus_x, twice_dxy = teeth[tooth]
+            sums = [
+                _add([_fold(value) for value in point], *entry)
+                for point in sums
+                for entry in (
+                    (y_minus_x, y_plus_x, -twice_dxy),
+                    (y_plus_x, y_minus_x, twice_dxy),
+                )
+            ]
+        for x, y in _affine(sums):
+            for value in _entry(x, y):
+                table[position : position + 32] = (value % _P).to_bytes(32, "little")
+                position += 32
 
 
-def _column_entry(comb, bits, column):
-    index = 0
-    for row in range(_TEETH):
-        bit = row * _COLUMNS + column
-        index |= (bits[bit >> 3] >> (bit & 7) & 1) << row
-    return _load_entry(comb, index)
-
-
-def _load_entry(comb, index):
-    entry = comb[index * _ENTRY_BYTES : (index + 1) * _ENTRY_BYTES]
-    return (
-        int.from_bytes(entry[:32], "little"),
-        int.from_bytes(entry[32:64], "little"),
-        2,
-        int.from_bytes(entry[64:], "little"),
-    )
-
-
-def _base_comb():
-    global _comb_is_made  # noqa: PLW0603
-    if not _comb_is_made:
-        _make_comb(_comb)
-        _comb_is_made = True
-    return _comb
-
-
-def _make_comb(comb):
-    """Fill the comb row by row: the sums with a new tooth are that tooth plus each earlier sum."""
-    _store_entries(comb, 0, [_NEUTRAL])
-    tooth = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
-    for row in range(_TEETH):
-        if row:
-            for _ in range(_COLUMNS):
-                tooth = _double(tooth)
-        count = 1 << row
-        sums = [_add(tooth, _load_entry(comb, index)) for index in range(count)]
-        _store_entries(comb, count, sums)
-
-
-def _store_entries(comb, first, points):
-    """Write points as y + x, y - x, 2*d*x*y for z = 1, with one inversion for all of them."""
+def _affine(points):
+    """(x, y) modulo p of all points, with one inversion."""
     products = [1]
-    for point in points:
-        products.append(products[-1] * point[2] % _P)
-    inverse = pow(products.pop(), _P - 2, _P)
-    for index in range(len(points) - 1, -1, -1):
-        x, y, z, _ = points[index]
-        inverse_z = inverse * products[index] % _P
+    for _, _, z, _, _ in points:
+        products.append(products[-1] * z % _P)
+    inverse = _inverse(products.pop())
+    found = []
+    for x, y, z, _, _ in reversed(points):
+        inverse_z = inverse * products.pop()
         inverse = inverse * z % _P
-        x = x * inverse_z % _P
-        y = y * inverse_z % _P
-        position = (first + index) * _ENTRY_BYTES
-        for number in ((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P):
-            comb[position : position + 32] = number.to_bytes(32, "little")
-            position += 32
+        found.append((x * inverse_z % _P, y * inverse_z % _P))
+    found.reverse()
+    return found
