@@ -1,5 +1,6 @@
 """`python -m benchmarks [TOPIC...] [--output FILE] [--readme FILE]`: measure, and write it down.
 
+A topic may also be the first part of some topics' names: `crypto` for `crypto/time` and the others.
 Without topics all are measured and benchmarks/latest.json is written. `--readme` puts the figures
 between the marks in a Markdown file. The exit status is 1 when a goal is missed.
 """
@@ -56,9 +57,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--readme", type=Path, help="put the figures into this Markdown file")
     chosen = parser.parse_args(arguments)
+    topics: list[str] = []
     for name in chosen.topics:
-        if name not in TOPICS:
+        found = [topic for topic in TOPICS if topic == name or topic.startswith(f"{name}/")]
+        if not found:
             parser.error(f"{name} is none of {', '.join(TOPICS)}")
+        topics += found
+    chosen.topics = topics
     return chosen
 
 
@@ -72,14 +77,17 @@ def _table(figures: Sequence[Figure]) -> Table:
     table.add_column("goal", justify="right")
     table.add_column("")
     for figure in figures:
+        goal = "" if figure.goal is None else f"{figure.goal:,.0f}"
+        if figure.goal_ratio is not None:
+            goal = f"{figure.goal_ratio:,.0f} ×"
         table.add_row(
             figure.name,
             f"{figure.value:,.0f}",
             figure.unit,
             "" if figure.ratio is None else f"{figure.ratio:.3f}",
             figure.peer or "",
-            "" if figure.goal is None else f"{figure.goal:,.0f}",
-            "" if figure.goal is None else "[green]✓[/]" if figure.ok else "[red]✗ missed[/]",
+            goal,
+            "" if not goal else "[green]✓[/]" if figure.ok else "[red]✗ missed[/]",
         )
     return table
 

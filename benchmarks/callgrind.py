@@ -26,6 +26,10 @@ COLLECTED = re.compile(r"^==\d+== Collected : (\d+)$", re.M)
 LIMIT_S = 120
 
 
+class Failed(Exception):
+    """The program, or valgrind itself, did not end well."""
+
+
 class Counter:
     """Counts for one MicroPython program, of which a copy goes into `folder`, a new one.
 
@@ -36,14 +40,15 @@ class Counter:
         if shutil.which(VALGRIND[0]) is None:
             raise Unavailable("valgrind, which counts instructions, is not installed")
         self._command = _copied(program, folder)
-        self.count(["-c", "pass"])
+        try:
+            self.count(["-c", "pass"])
+        except Failed as error:
+            raise Unavailable(f"callgrind does not run the interpreter: {error}") from None
 
-    def count(
-        self, arguments: Sequence[str], orders: str = "", folder: Path | None = None
-    ) -> tuple[int, str]:
-        """Instructions of the whole run with `orders` as its input, and what it printed.
+    def count(self, arguments: Sequence[str], orders: str = "", folder: Path | None = None) -> int:
+        """Instructions of the whole run in `folder`, with `orders` as its input.
 
-        Raises Unavailable, with valgrind's last words, when the program does not end well.
+        Raises Failed when the program does not end well.
         """
         done = subprocess.run(
             [*VALGRIND, *self._command, *arguments],
@@ -51,9 +56,9 @@ class Counter:
         )  # fmt: skip
         counted = COLLECTED.search(done.stderr)
         if done.returncode or counted is None:
-            last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-            raise Unavailable(f"callgrind does not run the interpreter: {last}")
-        return int(counted[1]), done.stdout
+            last = (done.stderr.strip() or "nothing").splitlines()[-1]
+            raise Failed(f"exit status {done.returncode}; the last line was: {last}")
+        return int(counted[1])
 
 
 def without_unknown_no_ops(code: bytes) -> bytes:

@@ -48,7 +48,14 @@ class Engine:
         return ["-X", f"heapsize={heap_kib}k", "-m", "operations", self.name]
 
     def run(self, program: Path, orders: Sequence[str], heap_kib: int = HEAP_KIB) -> list[int]:
-        """The answers of a new process to orders. Raises Failed."""
+        """The numbers that a new process answers orders with. Raises Failed."""
+        return [int(line) for line in self._ask(program, orders, heap_kib)]
+
+    def operations(self, program: Path) -> list[str]:
+        """Names of the operations that the engine has. Raises Failed."""
+        return self._ask(program, ["operations"], HEAP_KIB)[0].split()
+
+    def _ask(self, program: Path, orders: Sequence[str], heap_kib: int) -> list[str]:
         done = subprocess.run(
             [str(program), *self.arguments(heap_kib)],
             input=as_input(orders),
@@ -57,7 +64,7 @@ class Engine:
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-300:]
             raise Failed(f"{self.name} in a heap of {heap_kib} KiB: {said}")
-        return [int(line) for line in done.stdout.splitlines()]
+        return done.stdout.splitlines()
 
 
 def as_input(orders: Iterable[str]) -> str:

@@ -16,7 +16,9 @@ class Unavailable(Exception):
 class Figure:
     """`value` in `unit`; with a `peer`, `ratio` is value / peer's value of the same run.
 
-    `goal` is None where no document states one. `ok` is False only for a missed goal.
+    Where `value` is a cost, `ratio` is peer's value / value: more is better in either case.
+    `goal` is the most that `value`, and `goal_ratio` the least that `ratio` should be; None where
+    no document states one. `ok` is False only for a missed goal.
     """
 
     name: str
@@ -26,11 +28,20 @@ class Figure:
     ratio: float | None = None
     goal: float | None = None
     ok: bool = True
+    goal_ratio: float | None = None
 
     @classmethod
     def compared(cls, name: str, value: float, unit: str, peer: str, ratio: float) -> Figure:
         """A speed beside a peer's, without a goal."""
         return cls(name, round(value, 1), unit, peer, round(ratio, 4))
+
+    @classmethod
+    def cheaper(
+        cls, name: str, value: float, unit: str, peer: str, ratio: float, at_least: float | None
+    ) -> Figure:
+        """A cost that goes `ratio` times into the peer's, with the ratio that it must reach."""
+        ok = at_least is None or ratio >= at_least
+        return cls(name, round(value, 1), unit, peer, round(ratio, 2), ok=ok, goal_ratio=at_least)
 
     @classmethod
     def limited(cls, name: str, value: float, unit: str, at_most: float | None = None) -> Figure:

@@ -10,6 +10,7 @@ from .figure import Figure
 
 BEGIN = "<!-- figures: written by `make bench`, never by hand -->"
 END = "<!-- end of figures -->"
+MANY_TIMES = 2
 
 
 def write_block(path: Path, figures: Sequence[Figure]) -> None:
@@ -27,9 +28,21 @@ def write_block(path: Path, figures: Sequence[Figure]) -> None:
 def _table(figures: Sequence[Figure]) -> str:
     rows = ["| figure | value | as a share of | goal |", "|---|---|---|---|"]
     for figure in figures:
-        share = "" if figure.ratio is None else f"{figure.ratio:.2f} of {figure.peer}"
         # A shared machine's speed says nothing to a reader; its ratios do.
         value = "" if figure.ratio is not None else f"{figure.value:,.0f} {figure.unit}"
-        goal = "" if figure.goal is None else f"at most {figure.goal:,.0f}"
-        rows.append(f"| `{figure.name}` | {value} | {share} | {goal} |")
+        rows.append(f"| `{figure.name}` | {value} | {_share(figure)} | {_goal(figure)} |")
     return "\n".join(rows)
+
+
+def _share(figure: Figure) -> str:
+    if figure.ratio is None:
+        return ""
+    if figure.ratio < MANY_TIMES:
+        return f"{figure.ratio:.2f} of {figure.peer}"
+    return f"{figure.ratio:.1f} times {figure.peer}"
+
+
+def _goal(figure: Figure) -> str:
+    if figure.goal_ratio is not None:
+        return f"at least {figure.goal_ratio:,.0f} times"
+    return "" if figure.goal is None else f"at most {figure.goal:,.0f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import device, fleet, heap, messages, server, wire
+from . import crypto, device, fleet, heap, messages, server, wire
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
@@ -14,6 +14,9 @@ TOPICS: Final[dict[str, Topic]] = {
     "wire": wire.measure,
     "device": device.measure,
     "heap": heap.measure,
+    "crypto/memory": crypto.measure_memory,
+    "crypto/instructions": crypto.measure_instructions,
+    "crypto/time": crypto.measure_time,
     "message": messages.measure,
     "server": server.measure,
     "fleet": fleet.measure,

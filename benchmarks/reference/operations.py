@@ -2,11 +2,13 @@
 
     micropython -m operations ENGINE
 
-reads orders, one a line, and answers each with one number:
+reads orders, one a line, and answers each with a line:
 
     OPERATION COUNT     microseconds for all of them; wrong results end the program
     garbage OPERATION   bytes that one leaves to the garbage collector
+    table               bytes of the table that the last `prepare` has made
     live                bytes alive that were not before the engine was imported
+    operations          names of those that the engine has
 
 The operations are keygen, sign, verify, prepare and verify-prepared, as far as the engine has them.
 An operation's first order makes the tables that stay, and the first `sign` expands the key.
@@ -44,28 +46,39 @@ def engine(name):
         "sign": lambda i: check(
             module.sign(vectors.SEED, (vectors.MESSAGES[i],)) == vectors.SIGNATURES[i]
         ),
-    }
-    if hasattr(module, "verify"):
-        found["verify"] = lambda i: check(
+        "verify": lambda i: check(
             module.verify(vectors.PUBLIC, (vectors.MESSAGES[i],), vectors.SIGNATURES[i])
-        )
-    if hasattr(module, "verify_prepared"):
-        key = []
-
-        def prepare(_):
-            del key[:]
-            key.append(module.prepare(vectors.PUBLIC))
-            while not key[0].step():
-                pass
-
-        def verify_prepared(i):
-            key or prepare(i)
-            message, signature = (vectors.MESSAGES[i],), vectors.SIGNATURES[i]
-            check(module.verify_prepared(key[0], message, signature))
-
-        found["prepare"] = prepare
-        found["verify-prepared"] = verify_prepared
+        ),
+    }
+    if hasattr(module, "TABLE_BYTES"):
+        found.update(with_table(module))
     return found
+
+
+def with_table(module):
+    """What an engine does that can keep a table of a public key."""
+    from ks_crypto.strict import acceptable
+
+    kept = []
+
+    def prepare(_):
+        prepared = module.Prepared(vectors.PUBLIC)
+        while not prepared.step():
+            pass
+        kept[:] = [prepared]
+
+    def verify_prepared(i):
+        if not kept:
+            prepare(i)
+        signature = vectors.SIGNATURES[i]
+        check(acceptable(vectors.PUBLIC, signature))
+        check(kept[0].verify((vectors.MESSAGES[i],), signature))
+
+    return {
+        "prepare": prepare,
+        "verify-prepared": verify_prepared,
+        "table": lambda: len(kept[0].table),
+    }
 
 
 def check(is_right):
@@ -113,6 +126,8 @@ def main(name):
             print(garbage(operations[words[1]]))
         elif words[0] == "operations":
             print(" ".join(operations))
+        elif words[0] == "table":
+            print(operations["table"]())
         else:
             print(timed(operations[words[0]], int(words[1])))
 

@@ -46,6 +46,7 @@ def test_all_topics_are_written_as_a_list_of_figures(
             "ratio": 0.1235,
             "goal": None,
             "ok": True,
+            "goal_ratio": None,
         }
     ]
     shown = capsys.readouterr().out
