@@ -1,7 +1,7 @@
 """The big-integer engine of `ed25519`: Ed25519 (RFC 8032, pure) in plain Python.
 
 The functions take what the facade has checked: a seed, a public key and a signature are `bytes` of
-the right length, and `pieces` can be iterated any number of times.
+the right length, `strict.acceptable`, and `pieces` can be iterated any number of times.
 
 Not protected: it is not constant time. The order of point operations does not
 depend on the private key, but big-integer arithmetic takes longer for longer numbers and table
@@ -23,7 +23,10 @@ points with z = 1.
 from hashlib import sha256
 
 from .sha512 import sha512
-from .strict import FIELD_PRIME, GROUP_ORDER, acceptable, piece_octets
+from .strict import FIELD_PRIME, GROUP_ORDER, piece_octets
+
+NAME = "bigint"
+TABLE_BYTES = 0
 
 _P = FIELD_PRIME
 _MASK = 2**255 - 1
@@ -55,13 +58,24 @@ _expanded = None
 
 
 class Prepared:
-    """What `prepare` gives: nothing to do, this engine has no tables of public keys."""
+    """What `prepare` gives: this engine has no tables that are kept, so there is nothing to do."""
 
     table = b""
 
+    def __init__(self, public):
+        self.public = public
+
     def step(self):
-        """Do one bounded piece of work; True when all is done."""
+        """Do one more piece of work; True when all is done."""
         return True
+
+    def is_valid(self):
+        """Whether the table fits the key."""
+        return True
+
+    def verify(self, pieces, signature):
+        """As `verify` for the key."""
+        return verify(self.public, pieces, signature)
 
 
 def public_key(seed):
@@ -94,8 +108,6 @@ def verify(public, pieces, signature):
     The first time with a public key takes three times as long: the table of the key used last is
     kept. Raises ValueError for a piece that is not bytes, bytearray or memoryview.
     """
-    if not acceptable(public, signature):
-        return False
     negated = _negated_key(public)
     if negated is None:
         return False
@@ -114,9 +126,9 @@ def verify(public, pieces, signature):
     return _encode(point) == encoded_r
 
 
-def prepare(public):
+def prepare(public, table=None, whole=False):
     """A `Prepared` for a public key."""
-    return Prepared()
+    return Prepared(public)
 
 
 def forget():
@@ -187,6 +199,12 @@ def _root_power(value):
 
 
 # The curve.
+
+
+def _clean(point):
+    """The same point without excess bits, for at most 250 of them."""
+    mask = _MASK
+    return [(value & mask) + 19 * (value >> 255) for value in point]
 
 
 def _double(point):
@@ -301,7 +319,7 @@ def _sum_of_multiples(terms):
         point = _double(point)
         for table, rows in terms:
             if rows is not terms[0][1]:
-                point = [_fold(value) for value in point]
+                point = _clean(point)
             for position in range(column, _ROW_BITS, _COLUMNS):
                 byte = position >> 3
                 bit = position & 7
@@ -348,48 +366,63 @@ def _negated_key(public):
 
 
 def _entry(x, y):
-    return y + x, y - x, 2 * _D * x * y % _P
+    return y + x, y - x, 2 * _D * x * y
 
 
 def _fill(table, x, y):
-    """Fill a comb's table for the point (x, y)."""
-    teeth = [(x, y, 1, x, y)]
-    for _ in range(_TEETH * _PARTS - 1):
-        tooth = teeth[-1]
-        for _ in range(_COLUMNS):
-            tooth = _double(tooth)
-        teeth.append(tooth)
-    teeth = [_entry(x, y) for x, y in _affine(teeth)]
-    last = len(teeth) - _PARTS
-    position = 0
+    """Fill a comb's table for the point (x, y), one sum after the other to spare the heap."""
+    tooth = (x, y, 1, x, y)
+    teeth = _TEETH * _PARTS
+    for index in range(teeth):
+        if index:
+            for _ in range(_COLUMNS):
+                tooth = _double(tooth)
+        _store(table, index, tooth[:3])
+    _normalise(table, 0, teeth)
+    teeth = [_load(table, index) for index in range(teeth)]
     for part in range(_PARTS):
-        sums = [_add(_NEUTRAL, *teeth[last + part])]
-        for tooth in range(last + part - _PARTS, -1, -_PARTS):
-            y_plus_x, y_minus_x, twice_dxy = teeth[tooth]
-            sums = [
-                _add([_fold(value) for value in point], *entry)
-                for point in sums
-                for entry in (
-                    (y_minus_x, y_plus_x, -twice_dxy),
-                    (y_plus_x, y_minus_x, twice_dxy),
-                )
-            ]
-        for x, y in _affine(sums):
-            for value in _entry(x, y):
-                table[position : position + 32] = (value % _P).to_bytes(32, "little")
-                position += 32
+        own = teeth[part::_PARTS]
+        index = first = part * _SUMS
+        for point in _sums(_add(_NEUTRAL, *own.pop()), own):
+            _store(table, index, point[:3])
+            index += 1
+        _normalise(table, first, _SUMS)
 
 
-def _affine(points):
-    """(x, y) modulo p of all points, with one inversion."""
+def _sums(point, entries):
+    """The point plus or minus each of the entries, those with minus the last one first."""
+    if not entries:
+        yield point
+        return
+    y_plus_x, y_minus_x, twice_dxy = entries[-1]
+    point = _clean(point)
+    yield from _sums(_add(point, y_minus_x, y_plus_x, -twice_dxy), entries[:-1])
+    yield from _sums(_add(point, y_plus_x, y_minus_x, twice_dxy), entries[:-1])
+
+
+def _normalise(table, first, count):
+    """Turn `count` stored x, y, z into entries, with one inversion for all."""
     products = [1]
-    for _, _, z, _, _ in points:
-        products.append(products[-1] * z % _P)
+    for index in range(first, first + count):
+        products.append(products[-1] * _load(table, index)[2] % _P)
     inverse = _inverse(products.pop())
-    found = []
-    for x, y, z, _, _ in reversed(points):
-        inverse_z = inverse * products.pop()
+    for index in range(first + count - 1, first - 1, -1):
+        x, y, z = _load(table, index)
+        inverse_z = inverse * products.pop() % _P
         inverse = inverse * z % _P
-        found.append((x * inverse_z % _P, y * inverse_z % _P))
-    found.reverse()
-    return found
+        _store(table, index, _entry(x * inverse_z % _P, y * inverse_z % _P))
+
+
+def _store(table, index, numbers):
+    position = index * _ENTRY_BYTES
+    for number in numbers:
+        table[position : position + 32] = (number % _P).to_bytes(32, "little")
+        position += 32
+
+
+def _load(table, index):
+    position = index * _ENTRY_BYTES
+    return [
+        int.from_bytes(table[start : start + 32], "little")
+        for start in range(position, position + _ENTRY_BYTES, 32)
+    ]
