@@ -1,290 +1,131 @@
 """Ed25519 (RFC 8032, pure), with the strict verification of docs/protocol.md, section 2.
 
-Not protected in this version: it is not constant time. The order of point operations does not
-depend on the private key, but big-integer arithmetic takes longer for longer numbers and table
-entries are read at secret positions, so who can time signing finely or watch memory may learn the
-key. Nothing is wiped from memory: the expanded key of the last seed stays until `forget`, and
-intermediate values until the heap reuses them. There is no protection against induced faults
-beyond the check that a message reads the same twice.
+ENGINE names what does the arithmetic, chosen once, at import:
 
-Points are (x, y, z, t) in extended twisted Edwards coordinates, x*y = z*t (RFC 8032, 5.1.4). The
-second summand of an addition is kept as (y + x, y - x, 2*z, 2*d*t).
+"viper"      native code for the processor (made by `ks_viper`), where its .mpy files are installed
+"libsodium"  PyNaCl, on CPython
+"bigint"     plain Python, anywhere
+
+What is protected with "viper" against somebody who times a terminal, or sees what it allocates:
+the path of a private key or nonce has no branch, no loop length and no allocation that depends on
+it. Scalars are blinded by 32 bits (a random multiple of the group order is added) and points start
+with random coordinates, so that the same key is never computed with in the same way twice. Secrets
+are wiped from the buffers after use; the expanded key stays until `forget`.
+
+What is not: entries of tables are read at addresses that depend on the scalar, which shows where
+memory is cached (on an ESP32: tables in PSRAM, not in its internal memory). A multiple of the order
+of 32 bits leaves some 90 bits in the middle of a scalar as they are: blinding makes averaging over
+traces harder, no more. The product of the private scalar and the challenge is not blinded. Power
+analysis by somebody with the chip on the bench is not withstood, nor is a read of its memory: the
+stack and freed objects (the nonce's hash among them) keep what was there until it is overwritten.
+Faults: a message that reads differently the second time is refused, and `sign(..., check=True)`
+verifies what it made. "bigint" protects nothing: see there.
 """
 
-from array import array
-from hashlib import sha256
-
-from .sha512 import sha512
 from .strict import (
-    FIELD_PRIME,
-    GROUP_ORDER,
     PUBLIC_KEY_BYTES,
     SEED_BYTES,
     SIGNATURE_BYTES,
     acceptable,
+    acceptable_point,
     octets,
     piece_octets,
     reiterable,
 )
 
-_P = FIELD_PRIME
-_D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3
-_ROOT_OF_MINUS_ONE = 0x2B8324804FC1DF0B2B4D00993DFBD7A72F431806AD2FE478C4EE1B274A0EA0B0
-_BASE_X = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
-_BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
-_NEUTRAL = (0, 1, 1, 0)
 
-# Comb over the base point: a scalar is _TEETH rows of _COLUMNS bits, and a column of bits names the
-# sum of the 2**(row * _COLUMNS) * B concerned. The 3 KiB are taken at import, while the heap is in
-# one piece, and filled at the first use.
-_TEETH = 5
-_COLUMNS = 51
-_ENTRY_BYTES = 96
+def _chosen():
+    try:
+        from . import viper_field  # noqa: F401 -- missing, or for another processor
+    except (ImportError, ValueError):
+        return _without_native_code()
+    from . import viper
 
-_comb = bytearray(_ENTRY_BYTES << _TEETH)
-_comb_is_made = False
-_expanded = None
+    return viper
+
+
+def _without_native_code():
+    try:
+        import nacl  # noqa: F401
+    except ImportError:
+        from . import bigint
+
+        return bigint
+    from . import sodium
+
+    return sodium
+
+
+_engine = _chosen()
+ENGINE = _engine.NAME
+# Of memory that `prepare` fills for a public key: 0 where an engine has no tables.
+TABLE_BYTES = _engine.TABLE_BYTES
+
+
+class FaultError(Exception):
+    """A signature just made does not verify: the computation went wrong. Nothing was revealed."""
 
 
 def public_key(seed):
     """The 32-byte public key of a 32-byte seed. Raises ValueError for anything else."""
-    return _expand(octets(seed, SEED_BYTES, "seed"))[3]
+    return _engine.public_key(octets(seed, SEED_BYTES, "seed"))
 
 
-def sign(seed, pieces):
+def sign(seed, pieces, check=False):
     """The 64-byte signature, by the key of `seed`, over the concatenation of `pieces`.
 
-    `pieces` is read twice and never joined. Raises ValueError if the seed is not 32 bytes, if
-    `pieces` cannot be read twice, or if it did not read the same both times.
+    `pieces` is read twice and never joined. With `check` the signature is verified before it is
+    given out. Raises ValueError if the seed is not 32 bytes, if `pieces` cannot be read twice, did
+    not read the same both times, or holds what is not bytes; and FaultError.
     """
     seed = octets(seed, SEED_BYTES, "seed")
-    reiterable(pieces)
-    _, scalar, prefix, public = _expand(seed)
-    nonce_hash, nonce_check = sha512(prefix), sha256()
-    _feed(pieces, nonce_hash, nonce_check)
-    nonce = _scalar(nonce_hash)
-    encoded_r = _encode(_base_multiple(nonce))
-    challenge_hash, challenge_check = sha512(encoded_r + public), sha256()
-    _feed(pieces, challenge_hash, challenge_check)
-    if nonce_check.digest() != challenge_check.digest():
-        raise ValueError("pieces were not the same when read again")
-    s = (nonce + _scalar(challenge_hash) * scalar) % GROUP_ORDER
-    return encoded_r + s.to_bytes(32, "little")
+    signature = _engine.sign(seed, _Pieces(reiterable(pieces)))
+    if check and not verify(_engine.public_key(seed), pieces, signature):
+        raise FaultError("a signature made just now does not verify")
+    return signature
 
 
-def verify(public, pieces, signature):
+def verify(public, pieces, signature, prepared=None):
     """Whether `signature` (64 bytes) by `public` (32 bytes) covers the concatenation of `pieces`.
 
-    Any content gives True or False; a wrong length or type raises ValueError.
+    Any content gives True or False; a wrong length or type raises ValueError. `prepared`, whole
+    and of this very key, makes it several times faster; of another key it is not used.
     """
     public = octets(public, PUBLIC_KEY_BYTES, "public key")
     signature = octets(signature, SIGNATURE_BYTES, "signature")
-    reiterable(pieces)
+    pieces = _Pieces(reiterable(pieces))
     if not acceptable(public, signature):
         return False
-    point = _decode_negated(public)
-    if point is None:
-        return False
-    encoded_r = signature[:32]
-    challenge_hash = sha512(encoded_r + public)
-    for piece in pieces:
-        challenge_hash.update(piece_octets(piece))
-    s = int.from_bytes(signature[32:], "little")
-    return _encode(_joint_multiple(s, _scalar(challenge_hash), point)) == encoded_r
+    if prepared is not None and prepared.public == public:
+        return prepared.verify(pieces, signature)
+    return _engine.verify(public, pieces, signature)
+
+
+def prepare(public, table=None, whole=False):
+    """A prepared key: call its `step()` until that is True, a few milliseconds of work each time.
+
+    `table` is a bytearray of TABLE_BYTES to be filled, and a new one if it is None. `whole` says
+    that it is the table of this key already: then ask `is_valid()` before trusting it, and keep a
+    hash beside it, since that looks at some entries only. Raises ValueError for a key that no
+    signature can be valid for.
+    """
+    public = octets(public, PUBLIC_KEY_BYTES, "public key")
+    if not acceptable_point(public):
+        raise ValueError("public key is not a point that may be used")
+    return _engine.prepare(public, table, whole)
 
 
 def forget():
-    """Drop the expanded private key that is kept from the last seed used (for a wipe)."""
-    global _expanded  # noqa: PLW0603
-    _expanded = None
+    """Drop, and wipe where that is possible, the expanded private key that is kept."""
+    _engine.forget()
 
 
-def _expand(seed):
-    """(seed, scalar, prefix, public key), kept for the last seed: a terminal has one key."""
-    global _expanded  # noqa: PLW0603
-    if _expanded is None or _expanded[0] != seed:
-        digest = sha512(seed).digest()
-        scalar = int.from_bytes(digest[:32], "little") & (2**254 - 8) | 2**254
-        _expanded = (seed, scalar, digest[32:], _encode(_base_multiple(scalar)))
-    return _expanded
+class _Pieces:
+    """Pieces, each checked when it is read: an engine must never meet a str, or an int."""
 
+    def __init__(self, pieces):
+        self._pieces = pieces
 
-def _feed(pieces, hash_a, hash_b):
-    for piece in pieces:
-        hash_a.update(piece_octets(piece))
-        hash_b.update(piece)
-
-
-def _scalar(running_hash):
-    return int.from_bytes(running_hash.digest(), "little") % GROUP_ORDER
-
-
-# The curve.
-
-
-def _add(point, cached):
-    """Complete for all points of the curve: add-2008-hwcd-3."""
-    x, y, z, t = point
-    y_plus_x, y_minus_x, twice_z, twice_dt = cached
-    a = (y - x) * y_minus_x % _P
-    b = (y + x) * y_plus_x % _P
-    c = t * twice_dt % _P
-    d = z * twice_z % _P
-    e = b - a
-    f = d - c
-    g = d + c
-    h = b + a
-    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
-
-
-def _double(point):
-    """dbl-2008-hwcd; t of the argument is not used."""
-    x, y, z, _ = point
-    a = x * x % _P
-    b = y * y % _P
-    h = a + b
-    e = h - (x + y) * (x + y) % _P
-    g = a - b
-    f = 2 * z * z % _P + g
-    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
-
-
-def _cached(point):
-    x, y, z, t = point
-    return ((y + x) % _P, (y - x) % _P, 2 * z % _P, 2 * _D * t % _P)
-
-
-def _encode(point):
-    x, y, z, _ = point
-    inverse = pow(z, _P - 2, _P)
-    return (y * inverse % _P | (x * inverse % _P & 1) << 255).to_bytes(32, "little")
-
-
-def _decode_negated(encoded):
-    """Minus the point, or None when there is none with that y. RFC 8032, 5.1.3.
-
-    Only for encodings that are `acceptable`: those with x = 0 never come here.
-    """
-    bits = int.from_bytes(encoded, "little")
-    y = bits & (2**255 - 1)
-    u = (y * y - 1) % _P
-    v = (_D * y * y + 1) % _P
-    v3 = v * v * v % _P
-    x = u * v3 * pow(u * v3 * v3 * v % _P, (_P - 5) // 8, _P) % _P
-    if v * x * x % _P != u:
-        x = x * _ROOT_OF_MINUS_ONE % _P
-        if v * x * x % _P != u:
-            return None
-    if x & 1 == bits >> 255:
-        x = _P - x
-    return (x, y, 1, x * y % _P)
-
-
-# Multiples.
-
-
-def _base_multiple(scalar):
-    """scalar * B, for a scalar below 2**255: one doubling and one addition for every column."""
-    comb = _base_comb()
-    bits = scalar.to_bytes(32, "little")
-    point = _NEUTRAL
-    for column in range(_COLUMNS - 1, -1, -1):
-        point = _add(_double(point), _column_entry(comb, bits, column))
-    return point
-
-
-def _joint_multiple(base_scalar, scalar, point):
-    """base_scalar * B + scalar * point in one run of doublings (Straus); scalars below 2**253."""
-    comb = _base_comb()
-    bits = base_scalar.to_bytes(32, "little")
-    digits = _signed_digits(scalar)
-    twice = _cached(_double(point))
-    odd_multiples = [point]
-    for _ in range(3):
-        odd_multiples.append(_add(odd_multiples[-1], twice))
-    odd_multiples = [_cached(multiple) for multiple in odd_multiples]
-    total = _NEUTRAL
-    for position in range(len(digits) - 1, -1, -1):
-        total = _double(total)
-        digit = digits[position]
-        if digit > 0:
-            total = _add(total, odd_multiples[digit >> 1])
-        elif digit < 0:
-            y_plus_x, y_minus_x, twice_z, twice_dt = odd_multiples[-digit >> 1]
-            total = _add(total, (y_minus_x, y_plus_x, twice_z, -twice_dt))
-        if position < _COLUMNS:
-            total = _add(total, _column_entry(comb, bits, position))
-    return total
-
-
-def _signed_digits(scalar):
-    """Width-4 non-adjacent form, least significant first: digits are 0 or odd, -7 to 7."""
-    digits = array("b", bytes(254))
-    position = 0
-    while scalar:
-        if scalar & 1:
-            digit = scalar & 15
-            if digit > 8:
-                digit -= 16
-            digits[position] = digit
-            scalar -= digit
-        scalar >>= 1
-        position += 1
-    return digits
-
-
-def _column_entry(comb, bits, column):
-    index = 0
-    for row in range(_TEETH):
-        bit = row * _COLUMNS + column
-        index |= (bits[bit >> 3] >> (bit & 7) & 1) << row
-    return _load_entry(comb, index)
-
-
-def _load_entry(comb, index):
-    entry = comb[index * _ENTRY_BYTES : (index + 1) * _ENTRY_BYTES]
-    return (
-        int.from_bytes(entry[:32], "little"),
-        int.from_bytes(entry[32:64], "little"),
-        2,
-        int.from_bytes(entry[64:], "little"),
-    )
-
-
-def _base_comb():
-    global _comb_is_made  # noqa: PLW0603
-    if not _comb_is_made:
-        _make_comb(_comb)
-        _comb_is_made = True
-    return _comb
-
-
-def _make_comb(comb):
-    """Fill the comb row by row: the sums with a new tooth are that tooth plus each earlier sum."""
-    _store_entries(comb, 0, [_NEUTRAL])
-    tooth = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
-    for row in range(_TEETH):
-        if row:
-            for _ in range(_COLUMNS):
-                tooth = _double(tooth)
-        count = 1 << row
-        sums = [_add(tooth, _load_entry(comb, index)) for index in range(count)]
-        _store_entries(comb, count, sums)
-
-
-def _store_entries(comb, first, points):
-    """Write points as y + x, y - x, 2*d*x*y for z = 1, with one inversion for all of them."""
-    products = [1]
-    for point in points:
-        products.append(products[-1] * point[2] % _P)
-    inverse = pow(products.pop(), _P - 2, _P)
-    for index in range(len(points) - 1, -1, -1):
-        x, y, z, _ = points[index]
-        inverse_z = inverse * products[index] % _P
-        inverse = inverse * z % _P
-        x = x * inverse_z % _P
-        y = y * inverse_z % _P
-        position = (first + index) * _ENTRY_BYTES
-        for number in ((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P):
-            comb[position : position + 32] = number.to_bytes(32, "little")
-            position += 32
+    def __iter__(self):
+        for piece in self._pieces:
+            yield piece_octets(piece)

@@ -9,6 +9,9 @@ from nacl.exceptions import BadSignatureError
 
 from .strict import SIGNATURE_BYTES, acceptable, piece_octets
 
+NAME = "libsodium"
+TABLE_BYTES = 0
+
 # libsodium takes a message in one piece, so it is joined; the protocol's are below 64 KiB.
 MESSAGE_LIMIT_BYTES = 1 << 20
 
@@ -16,13 +19,24 @@ _pair = None
 
 
 class Prepared:
-    """What `prepare` gives: nothing to do, this engine has no tables of public keys."""
+    """What `prepare` gives: this engine has no tables that are kept, so there is nothing to do."""
 
     table = b""
 
+    def __init__(self, public):
+        self.public = public
+
     def step(self):
-        """Do one bounded piece of work; True when all is done."""
+        """Do one more piece of work; True when all is done."""
         return True
+
+    def is_valid(self):
+        """Whether the table fits the key."""
+        return True
+
+    def verify(self, pieces, signature):
+        """As `verify` for the key."""
+        return verify(self.public, pieces, signature)
 
 
 def public_key(seed):
@@ -37,7 +51,10 @@ def sign(seed, pieces):
     MESSAGE_LIMIT_BYTES.
     """
     secret_key = _key_pair(seed)[2]
-    return crypto_sign(_joined(pieces), secret_key)[:SIGNATURE_BYTES]
+    message = _joined(pieces)
+    if _joined(pieces) != message:  # as on a terminal, whose engines cannot keep it
+        raise ValueError("pieces were not the same when read again")
+    return crypto_sign(message, secret_key)[:SIGNATURE_BYTES]
 
 
 def verify(public, pieces, signature):
@@ -55,9 +72,9 @@ def verify(public, pieces, signature):
     return True
 
 
-def prepare(public):
+def prepare(public, table=None, whole=False):
     """A `Prepared` for a public key."""
-    return Prepared()
+    return Prepared(public)
 
 
 def forget():

@@ -43,7 +43,7 @@ def acceptable(public, signature):
         return False
     if int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
         return False
-    return _acceptable_point(public) and _acceptable_point(signature[:32])
+    return acceptable_point(public) and acceptable_point(signature[:32])
 
 
 def octets(value, length, name):
@@ -77,6 +77,7 @@ def piece_octets(piece):
     return piece
 
 
-def _acceptable_point(encoded):
+def acceptable_point(encoded):
+    """Whether 32 bytes may be looked at as a point: its y is canonical and not of small order."""
     y = int.from_bytes(encoded, "little") & _Y_MASK
     return y < FIELD_PRIME and y not in _SMALL_ORDER_Y

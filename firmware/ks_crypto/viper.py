@@ -54,7 +54,7 @@ _memory = bytearray(13 * _ELEMENT_BYTES)
 _digits = bytearray(2 * _DIGITS)
 _octets = bytearray(32)
 _scalar = bytearray(32)
-_work = bytearray(600)
+_work = bytearray(320)
 _blank = bytes(13 * _ELEMENT_BYTES)
 
 _key = None
@@ -115,6 +115,11 @@ def verify(public, pieces, signature):
     return _encoded(memory, WINDOWS, digits, BASE, multiples) == signature[:32]
 
 
+def prepare(public, table=None, whole=False):
+    """A `Prepared`."""
+    return Prepared(public, table, whole)
+
+
 def forget():
     """Wipe the private key that is kept expanded."""
     global _key  # noqa: PLW0603
@@ -127,19 +132,18 @@ def forget():
 class Prepared:
     """A public key with its table: made piece by piece, or taken from where it was kept."""
 
-    def __init__(self, public, table=None):
+    def __init__(self, public, table=None, whole=False):
         """Raises ValueError if `public` is no point, or if `table` is not TABLE_BYTES long."""
         self.public = public
-        self.table = table
+        self.table = bytearray(TABLE_BYTES) if table is None else table
         self._memory = None
-        if table is None:
-            self.table = bytearray(TABLE_BYTES)
+        if len(self.table) != TABLE_BYTES:
+            raise ValueError("table must be %d bytes" % TABLE_BYTES)
+        if not whole:
             self._memory = bytearray(48 * _ELEMENT_BYTES)
             self._steps = 0
             if not _place_negated(self._memory, public):
                 raise ValueError("public key is not on the curve")
-        elif len(table) != TABLE_BYTES:
-            raise ValueError("table must be %d bytes" % TABLE_BYTES)
 
     def step(self):
         """Do one more piece of the table; True when it is whole (and ever after)."""
@@ -281,9 +285,9 @@ def _place_negated(memory, public):
     _run(memory, ROOTS, BASE, octets)
     nothing = bytes(32)
     if octets[:32] == nothing:
-        x = octets[64:96]
+        x = bytes(octets[64:96])
     elif octets[32:64] == nothing:
-        x = octets[96:]
+        x = bytes(octets[96:])
     else:
         return False
     if x[0] & 1 == public[31] >> 7:

@@ -40,9 +40,7 @@ def base_point():
 
 def halfwords(number):
     """An element as a table has it: 20 limbs of 13 bits, 16-bit little-endian."""
-    return b"".join(
-        (number >> (LIMB_BITS * i) & MASK).to_bytes(2, "little") for i in range(LIMBS)
-    )
+    return b"".join((number >> (LIMB_BITS * i) & MASK).to_bytes(2, "little") for i in range(LIMBS))
 
 
 def table(point, tables):

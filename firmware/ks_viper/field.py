@@ -30,13 +30,13 @@ OPERATIONS = {
     "multiply_entry": 1,  # d = a * coordinate b of the selected entry, tight
     "add_and_subtract": 2,  # d = a + b and d + 1 = a - b, limb by limb
     "add_and_subtract_signed": 3,  # the same, with d and d + 1 exchanged for a negative digit
-    "select": 4,  # the next digit names an entry of table d, first (a = 0) or second; b: its bytes
+    "select": 4,  # the next digit names an entry, of b bytes, of table d; of second if a is 1
     "tighten": 5,  # d = a + 2 * b, tight
     "repeat": 6,  # go on at operation d, a times in all; b numbers the counter, 0 or 1
     "freeze": 7,  # d = a, below p, with limbs of 0 to 2**13 - 1
     "unpack": 8,  # d = the a-th 32 bytes of `octets`, without their highest bit
     "pack": 9,  # the b-th 32 bytes of `octets` = d, frozen, with the lowest bit of a, frozen, on top
-    "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63, frozen
+    "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63
     "jump": 11,  # go on at operation d
     "end": 12,
 }
@@ -404,9 +404,9 @@ def _invert(load):
     top = LIMBS - 1
     row = [
         f"x = {load.format('p', 0)}",
-        f"acc = u * x + acc",
+        "acc = u * x + acc",
         f"x = {load.format('q', 0)}",
-        f"acc = v * x + acc",
+        "acc = v * x + acc",
         "if row > 1:",
         f"    k = (acc * {inverse_of_19}) & {MASK}",
         "    acc = acc - k * 19",
@@ -426,7 +426,7 @@ def _invert(load):
     return [
         "@micropython.viper",
         "def invert(acc: int, x: int, memory: ptr32, first: int):",
-        '    """Element first + 2 = 1 / element first + 1, which is frozen; uses first to first + 7."""',
+        '    """Element first + 2 = 1 / first + 1, which is frozen; uses first to first + 7."""',
         f"    now = int(memory) + first * {ELEMENT_BYTES}",
         f"    after = now + {4 * ELEMENT_BYTES}",
         "    p = ptr32(now)",
