@@ -1,99 +1,117 @@
 """SHA-512 (FIPS 180-4), streaming, for interpreters whose `hashlib` lacks it.
 
-It exists for Ed25519. Do not hash bulk data with it: the built-in SHA-256 is hundreds of times
-faster on a chip. Not constant time: words are big integers.
+ENGINE says what does the work, chosen at import:
+    "viper"    native code from `ks_viper`. Its instructions and the memory it touches depend on
+               the length of the data and on nothing else.
+    "hashlib"  the interpreter's own, where it has one (CPython).
+    "words"    plain Python, some forty times slower than viper. Not constant time.
+
+It exists for Ed25519. Do not hash bulk data with it: a chip's built-in SHA-256 is much faster.
 """
 
-from array import array
-from binascii import unhexlify
-from struct import pack, unpack, unpack_from
+try:
+    from . import viper_sha512 as _engine
+
+    ENGINE = "viper"
+except (ImportError, ValueError):  # none for this architecture, or for another version of .mpy
+    try:
+        from hashlib import sha512 as _builtin
+
+        if not hasattr(_builtin(), "copy"):  # MicroPython's: its digest ends the hash
+            raise ImportError("no digest in the middle")
+        ENGINE = "hashlib"
+    except ImportError:
+        from . import sha512_words as _engine
+
+        ENGINE = "words"
 
 _BLOCK_BYTES = 128
-_WORD = 0xFFFFFFFFFFFFFFFF
-# word * _TWICE is the word written twice in 128 bits, so that each rotation is one shift.
-_TWICE = 0x10000000000000001
-
-# One string and an array of machine words: 80 int objects would take four times the heap.
-_ROUND_CONSTANTS = array(
-    "Q",
-    unpack(
-        ">80Q",
-        unhexlify(
-            "428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc"
-            "3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d8118"
-            "d807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e2"
-            "72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf692694"
-            "e49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c65"
-            "2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b5"
-            "983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee4"
-            "c6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e70"
-            "27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df"
-            "650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b"
-            "a2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be30"
-            "d192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b8"
-            "19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a8"
-            "391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a3"
-            "748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec"
-            "90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b"
-            "ca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed178"
-            "06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b"
-            "28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c"
-            "4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a475817"
-        ),
-    ),
-)
-
-_INITIAL = (
-    0x6A09E667F3BCC908,
-    0xBB67AE8584CAA73B,
-    0x3C6EF372FE94F82B,
-    0xA54FF53A5F1D36F1,
-    0x510E527FADE682D1,
-    0x9B05688C2B3E6C1F,
-    0x1F83D9ABFB41BD6B,
-    0x5BE0CD19137E2179,
-)
+_STATE_BYTES = 64
 
 
-class Sha512:
-    """A running hash. `digest` may be called at any time and leaves the hash as it was."""
+class BlockSha512:
+    """A running hash on an engine: a module like `sha512_words`. Not for threads: they share space.
+
+    `digest` may be called at any time and leaves the hash as it was.
+    """
+
+    engine = None
 
     def __init__(self):
-        self._state = _INITIAL
+        self._memory = bytearray(_STATE_BYTES + _BLOCK_BYTES)  # the state, the incomplete block
+        self._memory[:_STATE_BYTES] = self.engine.INITIAL
         self._length = 0  # bytes hashed so far
-        self._tail = bytearray(_BLOCK_BYTES)  # the last, incomplete block
 
     def update(self, data):
         """Append bytes, bytearray or memoryview (of bytes). Anything else raises TypeError."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError("data must be bytes, bytearray or memoryview")
         size = len(data)
+        memory = self._memory
         filled = self._length % _BLOCK_BYTES
         self._length += size
+        end = _STATE_BYTES + filled
+        if filled + size < _BLOCK_BYTES:
+            memory[end : end + size] = data
+            return
+        compress = self.engine.compress
         position = 0
         if filled:
-            position = min(size, _BLOCK_BYTES - filled)
-            self._tail[filled : filled + position] = data[:position]
-            if filled + position < _BLOCK_BYTES:
-                return
-            self._state = _compress(self._state, self._tail, 0)
-        while size - position >= _BLOCK_BYTES:
-            self._state = _compress(self._state, data, position)
-            position += _BLOCK_BYTES
-        self._tail[: size - position] = data[position:]
+            position = _BLOCK_BYTES - filled
+            memory[end:] = memoryview(data)[:position]
+            compress(_STATE_BYTES, 1, memory, memory, memory)
+        count = (size - position) // _BLOCK_BYTES
+        if count:
+            compress(position, count, memory, memory, data)
+            position += count * _BLOCK_BYTES
+        if position < size:
+            memory[_STATE_BYTES : _STATE_BYTES + size - position] = memoryview(data)[position:]
 
     def digest(self):
         """The 64 bytes of the hash of everything given so far."""
-        filled = self._length % _BLOCK_BYTES
-        last = bytearray(_BLOCK_BYTES)
-        last[:filled] = self._tail[:filled]
-        last[filled] = 0x80
-        state = self._state
-        if filled >= _BLOCK_BYTES - 16:  # no room for the 128-bit length
-            state = _compress(state, last, 0)
-            last = bytearray(_BLOCK_BYTES)
-        last[-8:] = pack(">Q", self._length * 8)
-        return pack(">8Q", *_compress(state, last, 0))
+        engine = self.engine
+        scratch = engine.SCRATCH
+        length = self._length
+        count = engine.pad(length % _BLOCK_BYTES, length // _BLOCK_BYTES, self._memory, scratch)
+        engine.compress(_STATE_BYTES, count, self._memory, scratch, scratch)
+        engine.to_digest(0, _STATE_BYTES, scratch)
+        return bytes(memoryview(scratch)[:_STATE_BYTES])
+
+    def wipe(self):
+        """Zero what is kept of the data, in place; the hash is of no use afterwards.
+
+        With the engine "viper" nothing of it is left in memory but what `digest` returned.
+        """
+        for memory in (self._memory, self.engine.SCRATCH):
+            self.engine.wipe(0, len(memory), memory)
+
+
+class BuiltinSha512:
+    """The same on the interpreter's own SHA-512."""
+
+    def __init__(self):
+        self._running = _builtin()
+
+    def update(self, data):
+        """Append bytes, bytearray or memoryview (of bytes). Anything else raises TypeError."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data must be bytes, bytearray or memoryview")
+        self._running.update(data)
+
+    def digest(self):
+        """The 64 bytes of the hash of everything given so far."""
+        return self._running.digest()
+
+    def wipe(self):
+        """Forget what was hashed. Memory is not zeroed: that is for the built-in hash to do."""
+        self._running = _builtin()
+
+
+if ENGINE == "hashlib":
+    Sha512 = BuiltinSha512
+else:
+    Sha512 = BlockSha512
+    BlockSha512.engine = _engine
 
 
 def sha512(data=b""):
@@ -101,38 +119,3 @@ def sha512(data=b""):
     running = Sha512()
     running.update(data)
     return running
-
-
-def _compress(state, block, offset):
-    """FIPS 180-4, 6.4.2. Sums carry bits above the 64th until a word is stored."""
-    w = list(unpack_from(">16Q", block, offset))
-    a, b, c, d, e, f, g, h = state
-    b_xor_c = b ^ c
-    for t in range(80):
-        i = t & 15
-        if t > 15:
-            word = w[(t + 1) & 15]
-            twice = word * _TWICE
-            sigma_0 = (twice >> 1) ^ (twice >> 8) ^ (word >> 7)
-            word = w[(t + 14) & 15]
-            twice = word * _TWICE
-            sigma_1 = (twice >> 19) ^ (twice >> 61) ^ (word >> 6)
-            w[i] = (w[i] + sigma_0 + w[(t + 9) & 15] + sigma_1) & _WORD
-        twice = e * _TWICE
-        first = h + ((twice >> 14) ^ (twice >> 18) ^ (twice >> 41))
-        first += (g ^ (e & (f ^ g))) + _ROUND_CONSTANTS[t] + w[i]
-        twice = a * _TWICE
-        a_xor_b = a ^ b
-        majority = b ^ (a_xor_b & b_xor_c)
-        second = ((twice >> 28) ^ (twice >> 34) ^ (twice >> 39)) + majority
-        b_xor_c = a_xor_b
-        h = g
-        g = f
-        f = e
-        e = (d + first) & _WORD
-        d = c
-        c = b
-        b = a
-        a = (first + second) & _WORD
-    mixed = (a, b, c, d, e, f, g, h)
-    return tuple([(old + new) & _WORD for old, new in zip(state, mixed)])
