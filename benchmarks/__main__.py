@@ -21,7 +21,7 @@ from .readme import write_block
 from .registry import TOPICS
 
 LATEST = Path(__file__).parent / "latest.json"
-WIDTH = 120  # where nobody watches
+WIDTH = 140  # where nobody watches
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

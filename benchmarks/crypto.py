@@ -183,7 +183,7 @@ def _instructions(counter: Counter, engine: Engine, program: Path) -> dict[str, 
 def _times(program: Path, engine: Engine, operations: Sequence[str]) -> dict[str, float]:
     """Microseconds of one run of each operation, from one process."""
     times = TIMED[engine.name]
-    warm_up = [] if engine.name == REFERENCE else [f"{name} 1" for name in operations]
+    warm_up = [f"{name} 1" for name in operations]
     in_turn = operations[::-1]  # another key's `keygen` must not come before `sign`
     found = engine.run(program, [*warm_up, *(f"{name} {times}" for name in in_turn)])
     measured = found[len(warm_up) :]
