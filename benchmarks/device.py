@@ -24,7 +24,7 @@ import gc, sys
 sys.path.insert(0, "slot_a")
 import main
 from ks_agent.agent import SELDOM
-from ks_crypto.port import PureCrypto
+from ks_crypto.port import Ed25519Crypto
 from ks_driver.host import build_ports
 from ks_driver.leaves import unload
 
@@ -32,7 +32,7 @@ def live(name):
     gc.collect()
     print("LIVE", name, gc.mem_alloc())
 
-agent = main.Agent(build_ports(".", "a", PureCrypto()))
+agent = main.Agent(build_ports(".", "a", Ed25519Crypto()))
 life = agent.run()
 life.send(None)
 live("idle")

@@ -12,7 +12,7 @@ GC_THRESHOLD_BYTES = 16384
 if hasattr(gc, "threshold"):
     gc.threshold(GC_THRESHOLD_BYTES)  # MicroPython: collect early, or the heap falls to pieces
 
-from ks_crypto.port import PureCrypto  # its tables, into a heap that is still in one piece
+from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is still in one piece
 
 gc.collect()
 from ks_driver import leaves
@@ -58,9 +58,9 @@ async def live(ports):
 def main(root, slot, crypto=None):
     """Live in the folder `root` until the terminal restarts ("restart") or is dormant (None).
 
-    `crypto` is the agent's port; without one it is PureCrypto. A crash is recorded and raised.
+    `crypto` is the agent's port; without one it is Ed25519Crypto. A crash is recorded and raised.
     """
-    ports = build_ports(root, slot, crypto or PureCrypto())
+    ports = build_ports(root, slot, crypto or Ed25519Crypto())
     reason = asyncio.run(live(ports))
     if reason is None:
         ports.board.show("dormant", {})

@@ -13,7 +13,7 @@ DORMANT_PAUSE_MS = 60000
 
 gc.threshold(GC_THRESHOLD_BYTES)
 
-from ks_crypto.port import PureCrypto  # its tables, into a heap that is still in one piece
+from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is still in one piece
 
 gc.collect()
 from ks_driver import leaves
@@ -51,7 +51,7 @@ def build_ports(root, slot):
         fs=fs,
         vault=NvsVault(),
         partition=HostPartition(slot),
-        crypto=PureCrypto(),
+        crypto=Ed25519Crypto(),
         board=Esp32Board(),
     )
 

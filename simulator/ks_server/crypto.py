@@ -20,7 +20,7 @@ Octets = bytes | bytearray | memoryview
 
 
 class NaclCrypto:
-    """Gives the same keys, signatures and verdicts as `ks_crypto.port.PureCrypto`, much faster.
+    """Gives the same keys, signatures and verdicts as `ks_crypto.port.Ed25519Crypto`, much faster.
 
     The expanded keys of the `cached_keys` seeds used last are kept, so that a fleet in one process
     expands each key once. They stay in memory as long as the object does.

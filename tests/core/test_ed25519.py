@@ -5,7 +5,7 @@ from binascii import unhexlify
 from support import raises
 
 from ks_crypto import ed25519, strict
-from ks_crypto.port import PureCrypto
+from ks_crypto.port import Ed25519Crypto
 
 VECTORS = (__file__.rpartition("/")[0] or ".") + "/../vectors/"
 
@@ -152,7 +152,7 @@ def test_the_precheck_refuses_each_thing_it_names():
 
 
 def test_the_port_signs_verifies_and_hashes():
-    crypto = PureCrypto()
+    crypto = Ed25519Crypto()
     public = crypto.public_key(SEED)
     signature = crypto.sign(SEED, MESSAGE)
     assert public == ed25519.public_key(SEED)

@@ -5,9 +5,9 @@ from support import raises
 from ks_agent import schema, signing, tokens
 from ks_agent.errors import BadSignature, Malformed
 from ks_agent.message import canonical
-from ks_crypto.port import PureCrypto
+from ks_crypto.port import Ed25519Crypto
 
-PURE = PureCrypto()
+PURE = Ed25519Crypto()
 PORTS = [PURE]
 try:
     from ks_server.crypto import NaclCrypto

@@ -17,12 +17,12 @@ from nacl.bindings import (
 )
 from nacl.exceptions import BadSignatureError
 
-from ks_crypto.port import PureCrypto
+from ks_crypto.port import Ed25519Crypto
 from ks_crypto.sha512 import sha512
 from ks_crypto.strict import FIELD_PRIME, GROUP_ORDER
 from ks_server.crypto import NaclCrypto
 
-PURE = PureCrypto()
+PURE = Ed25519Crypto()
 NACL = NaclCrypto(cached_keys=8)
 
 ORDER_8_POINT = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
@@ -196,7 +196,7 @@ def test_sha512_of_every_length_up_to_300_is_hashlibs() -> None:
 
 
 @pytest.mark.parametrize("port", [PURE, NACL], ids=["pure", "nacl"])
-def test_both_ports_refuse_wrong_lengths_and_types(port: PureCrypto | NaclCrypto) -> None:
+def test_both_ports_refuse_wrong_lengths_and_types(port: Ed25519Crypto | NaclCrypto) -> None:
     seed, pieces = bytes(32), [b"m"]
     public, signature = port.public_key(seed), port.sign(seed, pieces)
     wrong_calls: list[tuple[Callable[..., object], tuple[object, ...]]] = [

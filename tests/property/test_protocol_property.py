@@ -10,13 +10,13 @@ from ks_agent import bundle, lines, schema, signing, timetext, tokens, toon
 from ks_agent.errors import BadSignature, LinesError, Malformed, MissingToken, PeerError
 from ks_agent.message import SIGNATURE_KEYS, Canonical, canonical, check, escape, unescape
 from ks_agent.store import as_text
-from ks_crypto.port import PureCrypto
+from ks_crypto.port import Ed25519Crypto
 from ks_server.crypto import NaclCrypto
 
 Message = dict[str, str | list[dict[str, str]]]
 
 NACL = NaclCrypto(cached_keys=8)
-PURE = PureCrypto()
+PURE = Ed25519Crypto()
 LIMITS = {"max_bytes": 1 << 20, "max_tokens": 4096, "max_rows": 256, "max_value_bytes": 1 << 16}
 SYNTAXES = (signing.TOON, signing.LINES)
 
