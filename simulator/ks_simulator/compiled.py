@@ -21,7 +21,9 @@ from .application import ENTRY, ReleaseError
 # Line numbers and assertions are left out; integers of 31 bits run on every terminal.
 OPTIONS = ("-O3", "-msmall-int-bits=31")
 # Only the server, or only CPython, reads these.
-NOT_ON_A_TERMINAL = ("ks_agent/schema.py", "ks_driver/link_transport.py")
+NOT_ON_A_TERMINAL = (
+    "ks_agent/schema.py", "ks_crypto/sodium.py", "ks_driver/link_transport.py",
+)  # fmt: skip
 LIMIT_S = 60
 
 
