@@ -48,7 +48,8 @@ def acceptable(public, signature):
 
 def octets(value, length, name):
     """`value` as `bytes` of exactly `length`; ValueError, naming `name` and never the content."""
-    if not isinstance(value, _OCTETS) or len(value) != length:
+    # A view of wider items has more bytes than its length says.
+    if not isinstance(value, _OCTETS) or len(value) != length or len(bytes(value)) != length:
         raise ValueError("%s must be %d bytes" % (name, length))
     return bytes(value)
 
@@ -74,6 +75,8 @@ def piece_octets(piece):
     """`piece` itself if it is bytes, bytearray or memoryview; otherwise ValueError."""
     if not isinstance(piece, _OCTETS):
         raise ValueError("each piece must be bytes, bytearray or memoryview")
+    if isinstance(piece, memoryview) and len(bytes(piece[:1])) > 1:
+        raise ValueError("each piece must be of bytes, not of wider items")
     return piece
 
 
