@@ -2,8 +2,9 @@
 
 Not constant time: words are big integers, which take longer and more memory when they are long.
 
-`memory` is what a running hash keeps: its state, eight words of eight bytes, most significant
-first, and then the up to 127 bytes that do not fill a block yet.
+The memory of a running hash is its state, eight words of eight bytes, most significant first; 128
+bytes for those that do not fill a block yet; how many these are, and how many blocks were hashed,
+as four bytes each.
 """
 
 from array import array
@@ -16,10 +17,14 @@ _TWICE = 0x10000000000000001
 _BLOCK_BYTES = 128
 _STATE_BYTES = 64
 
-INITIAL = unhexlify(
+_END_BYTES = _STATE_BYTES + _BLOCK_BYTES
+_COUNTS = "<LL"
+
+FRESH = unhexlify(
     "6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1"
     "510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179"
-)
+) + bytes(_BLOCK_BYTES + 8)
+RESULT = bytearray(_STATE_BYTES)
 
 # One string and an array of machine words: 80 int objects would take four times the heap.
 _ROUND_CONSTANTS = array(
@@ -52,43 +57,55 @@ _ROUND_CONSTANTS = array(
 )
 
 
-# A result, and the padded end of a message.
-SCRATCH = bytearray(_STATE_BYTES + 2 * _BLOCK_BYTES)
+def run(size, ends, memory, data):
+    """Append `size` bytes of data to the hash in `memory`; if `ends`, the digest to RESULT instead.
 
-
-def compress(start, count, memory, result, data):
-    """Hash `count` blocks from data[start:] onto the state in `memory`, and write it to `result`."""
-    state = unpack_from(">8Q", memory, 0)
-    for _ in range(count):
-        state = _compress(state, data, start)
-        start += _BLOCK_BYTES
-    pack_into(">8Q", result, 0, *state)
-
-
-def pad(filled, blocks, memory, scratch):
-    """Write the padded end of a message to scratch[64:] and return its number of blocks.
-
-    The message is `blocks` whole blocks and then the `filled` bytes in memory[64:].
+    The latter leaves the hash as it was.
     """
-    size = _BLOCK_BYTES if filled < _BLOCK_BYTES - 16 else 2 * _BLOCK_BYTES
+    if ends:
+        _finish(memory)
+    else:
+        _append(size, memory, data)
+
+
+def wipe(size, _, memory):
+    """Zero `memory`, all `size` bytes, and RESULT. What was in integers is beyond reach."""
+    memory[:] = bytes(size)
+    RESULT[:] = bytes(_STATE_BYTES)
+
+
+def _append(size, memory, data):
+    filled, blocks = unpack_from(_COUNTS, memory, _END_BYTES)
     end = _STATE_BYTES + filled
-    scratch[_STATE_BYTES:end] = memory[_STATE_BYTES:end]
-    scratch[end] = 0x80
-    for position in range(end + 1, _STATE_BYTES + size):
-        scratch[position] = 0
-    length = blocks * _BLOCK_BYTES + filled
-    pack_into(">Q", scratch, _STATE_BYTES + size - 8, length * 8)
-    return size // _BLOCK_BYTES
+    blocks += (filled + size) // _BLOCK_BYTES
+    pack_into(_COUNTS, memory, _END_BYTES, (filled + size) % _BLOCK_BYTES, blocks)
+    if filled + size < _BLOCK_BYTES:
+        memory[end : end + size] = data
+        return
+    state = unpack_from(">8Q", memory, 0)
+    position = 0
+    if filled:
+        position = _BLOCK_BYTES - filled
+        memory[end:_END_BYTES] = memoryview(data)[:position]
+        state = _compress(state, memory, _STATE_BYTES)
+    while size - position >= _BLOCK_BYTES:
+        state = _compress(state, data, position)
+        position += _BLOCK_BYTES
+    pack_into(">8Q", memory, 0, *state)
+    memory[_STATE_BYTES : _STATE_BYTES + size - position] = memoryview(data)[position:]
 
 
-def to_digest(start, end, state):
-    """Turn the bytes of a state into those of the digest, in place: here they are the same."""
-
-
-def wipe(start, end, memory):
-    """Zero memory[start:end]. What the interpreter keeps of the words is beyond reach."""
-    for position in range(start, end):
-        memory[position] = 0
+def _finish(memory):
+    filled, blocks = unpack_from(_COUNTS, memory, _END_BYTES)
+    state = unpack_from(">8Q", memory, 0)
+    last = bytearray(_BLOCK_BYTES)
+    last[:filled] = memory[_STATE_BYTES : _STATE_BYTES + filled]
+    last[filled] = 0x80
+    if filled >= _BLOCK_BYTES - 16:  # no room for the 128-bit length
+        state = _compress(state, last, 0)
+        last = bytearray(_BLOCK_BYTES)
+    pack_into(">Q", last, _BLOCK_BYTES - 8, (blocks * _BLOCK_BYTES + filled) * 8)
+    pack_into(">8Q", RESULT, 0, *_compress(state, last, 0))
 
 
 def _compress(state, block, offset):

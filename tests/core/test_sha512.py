@@ -63,3 +63,11 @@ def test_text_and_numbers_are_refused():
     raises(TypeError, sha512, "abc")
     raises(TypeError, sha512, 3)
     raises(TypeError, sha512, None)
+
+
+def test_a_wipe_leaves_other_hashes_as_they_were():
+    wiped = sha512(b"secret")
+    other = sha512(b"ab")
+    wiped.wipe()
+    other.update(b"c")
+    assert other.digest() == sha512(b"abc").digest()
