@@ -16,10 +16,11 @@ A field element is any integer of the right residue: products are folded, (v mod
 more fold of the factors takes them off; how many each function takes and gives is said there.
 
 Points are (x, y, z, e, h) with e * h = t of the extended twisted Edwards coordinates (x, y, z, t),
-x*y = z*t (RFC 8032, 5.1.4): few operations need t. Table entries are (y + x, y - x, 2*d*x*y) of
-points with z = 1.
+x*y = z*t (RFC 8032, 5.1.4): few operations need t. Table entries are ((y + x) / 2, (y - x) / 2,
+d*x*y) of points with z = 1.
 """
 
+from array import array
 from hashlib import sha256
 
 from .sha512 import sha512
@@ -34,6 +35,7 @@ _D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3
 _ROOT_OF_MINUS_ONE = 0x2B8324804FC1DF0B2B4D00993DFBD7A72F431806AD2FE478C4EE1B274A0EA0B0
 _BASE_X = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
 _BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
+_HALF = (_P + 1) // 2
 _NEUTRAL = (0, 1, 1, 0, 1)
 
 # Signed comb. An odd scalar is a sum of +-2**i, its signs are _TEETH rows of _PARTS times _COLUMNS,
@@ -121,8 +123,8 @@ def verify(public, pieces, signature):
     terms = [(_base(), _rows(s if s & 1 else s + GROUP_ORDER)), (_key_table, _rows(challenge | 1))]
     point = _sum_of_multiples(terms)
     if not challenge & 1:
-        y_plus_x, y_minus_x, twice_dxy = negated
-        point = _add(point, y_minus_x, y_plus_x, -twice_dxy)
+        half_sum, half_difference, dxy = negated
+        point = _add(point, half_difference, half_sum, -dxy)
     return _encode(point) == encoded_r
 
 
@@ -165,14 +167,44 @@ def _fold(value):
 
 
 def _inverse(value):
-    """1 / value modulo p, by Euclid's algorithm."""
+    """1 / value modulo p by Euclid's algorithm, as Lehmer has it.
+
+    Steps are made with the upper 28 bits of both numbers, while 14 bits are left of these, and
+    done to the numbers all at once. A quotient that comes out wrong does no harm: each step keeps
+    the greatest common divisor.
+    """
     a, b = _P, value % _P
-    of_a, of_b = 0, 1
+    of_a, of_b = 0, 1  # a = of_a * value and b = of_b * value, modulo p
+    heads = array("i", (0, 0))  # makes small integers of big ones
+    shift = 227
     while b > 1:
-        quotient, remainder = divmod(a, b)
-        a, b = b, remainder
-        of_a, of_b = of_b, of_a - quotient * of_b
-    return of_b
+        heads[0] = a >> shift
+        heads[1] = b >> shift
+        head_a, head_b = heads
+        least = 1 << 14 if shift else 2
+        a_of_a, a_of_b, b_of_a, b_of_b = 1, 0, 0, 1
+        while head_b >= least:
+            quotient = head_a // head_b
+            head_a, head_b = head_b, head_a - quotient * head_b
+            a_of_a, b_of_a = b_of_a, a_of_a - quotient * b_of_a
+            a_of_b, b_of_b = b_of_b, a_of_b - quotient * b_of_b
+        if b_of_a:
+            a, b = a_of_a * a + a_of_b * b, b_of_a * a + b_of_b * b
+            of_a, of_b = a_of_a * of_a + a_of_b * of_b, b_of_a * of_a + b_of_b * of_b
+            if a < 0:
+                a, of_a = -a, -of_a
+            if b < 0:
+                b, of_b = -b, -of_b
+            while head_a < 1 << 23 and shift > 0:
+                head_a <<= 4
+                shift -= 4
+        else:
+            quotient = a // b
+            a, b = b, a - quotient * b
+            of_a, of_b = of_b, of_a - quotient * of_b
+            shift -= 14
+        shift = max(shift, 0)
+    return of_b if b else of_a
 
 
 def _squared(value, times):
@@ -237,24 +269,23 @@ def _double(point):
     )
 
 
-def _add(point, y_plus_x, y_minus_x, twice_dxy):
-    """The point plus a table entry; madd-2008-hwcd-3, complete for all points of the curve.
+def _add(point, half_sum, half_difference, dxy):
+    """The point plus a table entry; a quarter of madd-2008-hwcd-3, so complete.
 
     Gives 2 * n + 17 excess bits if it takes n; e and h have n + 7.
     """
     x, y, z, e, h = point
     mask = _MASK
-    a = (y - x) * y_minus_x
+    a = (y - x) * half_difference
     a = (a & mask) + 19 * (a >> 255)
-    b = (y + x) * y_plus_x
+    b = (y + x) * half_sum
     b = (b & mask) + 19 * (b >> 255)
     c = e * h
-    c = ((c & mask) + 19 * (c >> 255)) * twice_dxy
+    c = ((c & mask) + 19 * (c >> 255)) * dxy
     c = (c & mask) + 19 * (c >> 255)
-    d = z + z
     e = b - a
-    f = d - c
-    g = d + c
+    f = z - c
+    g = z + c
     h = b + a
     x = e * f
     y = g * h
@@ -331,13 +362,13 @@ def _sum_of_multiples(terms):
                 if position >= _COLUMNS:
                     index += _SUMS
                 index *= _ENTRY_BYTES
-                y_plus_x = number(table[index : index + 32], "little")
-                y_minus_x = number(table[index + 32 : index + 64], "little")
-                twice_dxy = number(table[index + 64 : index + 96], "little")
+                half_sum = number(table[index : index + 32], "little")
+                half_difference = number(table[index + 32 : index + 64], "little")
+                dxy = number(table[index + 64 : index + 96], "little")
                 if sign:
-                    point = _add(point, y_plus_x, y_minus_x, twice_dxy)
+                    point = _add(point, half_sum, half_difference, dxy)
                 else:
-                    point = _add(point, y_minus_x, y_plus_x, -twice_dxy)
+                    point = _add(point, half_difference, half_sum, -dxy)
     return point
 
 
@@ -366,7 +397,7 @@ def _negated_key(public):
 
 
 def _entry(x, y):
-    return y + x, y - x, 2 * _D * x * y
+    return (y + x) * _HALF % _P, (y - x) * _HALF % _P, _D * x * y % _P
 
 
 def _fill(table, x, y):
@@ -394,10 +425,10 @@ def _sums(point, entries):
     if not entries:
         yield point
         return
-    y_plus_x, y_minus_x, twice_dxy = entries[-1]
+    half_sum, half_difference, dxy = entries[-1]
     point = _clean(point)
-    yield from _sums(_add(point, y_minus_x, y_plus_x, -twice_dxy), entries[:-1])
-    yield from _sums(_add(point, y_plus_x, y_minus_x, twice_dxy), entries[:-1])
+    yield from _sums(_add(point, half_difference, half_sum, -dxy), entries[:-1])
+    yield from _sums(_add(point, half_sum, half_difference, dxy), entries[:-1])
 
 
 def _normalise(table, first, count):
