@@ -48,6 +48,7 @@ _OTHER, _SLOTS = 13, 20
 _NEXT, _SUM = _SLOTS + 4 * 5, _SLOTS + 4 * 6
 _ONE = b"\1" + bytes(31)
 _NO_BLIND = bytes(4)
+_NO_DIGITS = bytes(2 * _DIGITS)
 
 # Taken at import, while the heap is in one piece, and wiped after each use.
 _memory = bytearray(13 * _ELEMENT_BYTES)
@@ -55,7 +56,6 @@ _digits = bytearray(2 * _DIGITS)
 _octets = bytearray(32)
 _scalar = bytearray(32)
 _work = bytearray(320)
-_blank = bytes(13 * _ELEMENT_BYTES)
 
 _key = None
 
@@ -101,7 +101,8 @@ def verify(public, pieces, signature):
     if not _place_negated(memory, public):
         return False
     multiples = bytearray(9 * 160)
-    _place_neutral(memory, _ONE)
+    _octets[:] = _ONE
+    _run(memory, NEUTRAL)
     store = bytearray(STORE_PROJECTIVE)
     for entry in range(9):
         if entry:
@@ -111,7 +112,7 @@ def verify(public, pieces, signature):
             store[4 * operation + 2] = entry
         _run(memory, store, multiples)
     digits = _window_digits(signature, public, pieces)
-    _place_neutral(memory, _ONE)
+    _octets[:] = _ONE
     return _encoded(memory, WINDOWS, digits, BASE, multiples) == signature[:32]
 
 
@@ -166,7 +167,7 @@ class Prepared:
         It looks at some of the entries only: keep a hash beside the table as well.
         """
         comb_digits(_digits, _ONE, _NO_BLIND, TABLES, TABLES, _work)
-        _place_neutral(_memory, _ONE)
+        _octets[:] = _ONE
         made = _encoded(_memory, COMB, _digits, self.table, self.table)
         return made[:31] == self.public[:31] and made[31] ^ 128 == self.public[31]
 
@@ -176,7 +177,7 @@ class Prepared:
         comb_digits(_digits, signature[32:], _NO_BLIND, TABLES, 2 * TABLES, _work)
         key_digits = memoryview(_digits)[TABLES:]
         comb_digits(key_digits, _scalar, _NO_BLIND, TABLES, 2 * TABLES, _work)
-        _place_neutral(_memory, _ONE)
+        _octets[:] = _ONE
         return _encoded(_memory, JOINT, _digits, BASE, self.table) == signature[:32]
 
     def _tooth(self, tooth, last_table):
@@ -252,7 +253,8 @@ def _reduced_hash(target, heads, pieces, check=None):
 def _base_multiple(scalar):
     """The encoding of scalar * B, with a scalar and coordinates that differ from time to time."""
     comb_digits(_digits, scalar, urandom(4), TABLES, TABLES, _work)
-    _place_neutral(_memory, urandom(32))
+    _octets[:] = urandom(32)
+    _octets[0] |= 1  # not zero, whatever the source of randomness is worth
     return _encoded(_memory, COMB, _digits, BASE, BASE)
 
 
@@ -261,19 +263,12 @@ def _run(memory, program, table=BASE, octets=_octets):
 
 
 def _encoded(memory, program, digits, base, table):
-    """The encoding of the point that a comb or windows give, from what `memory` starts with."""
+    """The encoding of the point that a comb or windows give. In `_octets` is the first Z."""
     run(0, 0, memory, program, digits, base, table, _octets)
     invert(0, 0, memory, 4)
-    _run(memory, ENCODE)
-    memory[: len(_blank)] = _blank
-    _digits[:] = _blank[: 2 * _DIGITS]
+    run(0, 0, memory, ENCODE, _digits, BASE, BASE, _octets)
+    _digits[:] = _NO_DIGITS
     return bytes(_octets)
-
-
-def _place_neutral(memory, scale):
-    """The running point is 0 / scale: 1 for what is public, a random number for secrets."""
-    memory[: len(_blank)] = _blank
-    _run(memory, NEUTRAL, BASE, scale)
 
 
 def _place_negated(memory, public):

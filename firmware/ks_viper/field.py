@@ -38,7 +38,8 @@ OPERATIONS = {
     "pack": 9,  # the b-th 32 bytes of `octets` = d, frozen, with the lowest bit of a, frozen, on top
     "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63
     "jump": 11,  # go on at operation d
-    "end": 12,
+    "wipe": 12,  # zero the elements d to a - 1
+    "end": 13,
 }
 
 
@@ -101,6 +102,10 @@ def _run(load):
         *_indented(_store(), 3),
         "        elif operation == 11:",
         "            program = ptr8(program[1] * 4 + beginning - 4)",
+        "        elif operation == 12:",
+        "            while int(d) < int(a):",
+        "                d[0] = 0",
+        "                d = ptr32(int(d) + 4)",
         "        else:",
         "            return",
         "        program = ptr8(int(program) + 4)",
@@ -451,15 +456,13 @@ def _invert(load):
         f"        while i < {LIMB_BITS}:",
         "            x = zeta >> 31",
         "            acc = 0 - (g & 1)",
-        "            t = (f ^ x) - x",
-        "            g = (t & acc) + g",
-        "            t = (uv ^ x) - x",
-        "            qr = (t & acc) + qr",
+        "            g = (((f ^ x) - x) & acc) + g",
+        "            qr = (((uv ^ x) - x) & acc) + qr",
         "            x = x & acc",
         "            zeta = (zeta ^ x) - 1",
         "            f = (g & x) + f",
         "            uv = (qr & x) + uv",
-        "            uv = uv + uv",
+        "            uv = uv * 2",
         "            g = g >> 1",
         "            i += 1",
         "        row = 0",

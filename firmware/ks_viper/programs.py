@@ -42,9 +42,9 @@ class Program:
         """The number of the operation that comes next."""
         return len(self._bytes) // 4
 
-    def enter(self):
-        """Let the first operation, a `jump`, go to the one that comes next."""
-        self._bytes[1] = self.here
+    def set_target(self, jump):
+        """Let the operation `jump` go to the one that comes next."""
+        self._bytes[4 * jump + 1] = self.here
 
     def ended(self):
         """The whole program as bytes."""
@@ -105,25 +105,32 @@ def add_other(program):
     _products(program, e=10, f=12, g=11, h=9, with_t=True)
 
 
-def neutral():
-    """The neutral point, with Y = Z = the number in `octets`; X and T are zero already."""
-    program = Program()
+def _start(program):
+    """The neutral point, with Y = Z = the number in `octets`, and nothing else."""
+    program.wipe(0, COMB_ELEMENTS)
     program.unpack(4)
     program.tighten(Y, 4, X)
     program.tighten(Z, 4, X)
+
+
+def neutral():
+    """Only the start."""
+    program = Program()
+    _start(program)
     return program.ended()
 
 
 def comb(tables, joint):
     """The sum that the digits tell, from `tables` tables, and as many second ones if `joint`.
 
-    Leaves Z, frozen, where `invert` wants it.
+    It begins with the number in `octets` as Z. Leaves Z, frozen, where `invert` wants it.
     """
     program = Program()
-    program.jump()
+    _start(program)
+    entrance = program.jump()
     again = program.here
     double(program, with_t=True)
-    program.enter()
+    program.set_target(entrance)
     sources = [(table, second) for second in range(1 + joint) for table in range(tables)]
     for table, second in sources:
         add_entry(program, table, second, AFFINE, with_t=(table, second) != sources[-1])
@@ -140,11 +147,12 @@ def windows(tables):
     """
     columns = DIGITS // tables
     program = Program()
-    program.jump()
+    _start(program)
+    entrance = program.jump()
     again = program.here
     for bit in range(WINDOW_BITS):
         double(program, with_t=bit == WINDOW_BITS - 1)
-    program.enter()
+    program.set_target(entrance)
     add_entry(program, 0, True, PROJECTIVE, with_t=True)
     program.repeat(again, WINDOW_DIGITS - columns // WINDOW_BITS, 0)
     again = program.here
@@ -159,13 +167,14 @@ def windows(tables):
 
 
 def encode():
-    """The running point's encoding, once 1 / Z is there."""
+    """The running point's encoding, once 1 / Z is there. Wipes everything."""
     program = Program()
     program.multiply(4, X, INVERSE)
     program.multiply(5, Y, INVERSE)
     program.freeze(4, 4)
     program.freeze(5, 5)
     program.pack(5, 4)
+    program.wipe(0, COMB_ELEMENTS)
     return program.ended()
 
 
