@@ -8,7 +8,7 @@ from hashlib import sha256
 from os import urandom
 
 from .sha512 import sha512
-from .strict import FIELD_PRIME
+from .strict import FIELD_PRIME, GROUP_ORDER
 from .viper_base import (
     ADDITION,
     AFFINE,
@@ -100,20 +100,8 @@ def verify(public, pieces, signature):
     memory = bytearray(20 * _ELEMENT_BYTES)
     if not _place_negated(memory, public):
         return False
-    multiples = bytearray(9 * 160)
-    _octets[:] = _ONE
-    _run(memory, NEUTRAL)
-    store = bytearray(STORE_PROJECTIVE)
-    for entry in range(9):
-        if entry:
-            _run(memory, ADDITION)
-        _run(memory, PROJECTIVE)
-        for operation in range(4):
-            store[4 * operation + 2] = entry
-        _run(memory, store, multiples)
-    digits = _window_digits(signature, public, pieces)
-    _octets[:] = _ONE
-    return _encoded(memory, WINDOWS, digits, BASE, multiples) == signature[:32]
+    _reduced_hash(_scalar, (signature[:32], public), pieces)
+    return _joint_multiple(memory, signature[32:], _scalar) == signature[:32]
 
 
 def prepare(public, table=None, whole=False):
@@ -147,7 +135,12 @@ class Prepared:
                 raise ValueError("public key is not on the curve")
 
     def step(self):
-        """Do one more piece of the table; True when it is whole (and ever after)."""
+        """Do one more piece of the table; True when it is whole (and ever after).
+
+        Raises ValueError in the end for a key that is the sum of a proper one and a point of small
+        order: a comb multiplies by the scalar plus some multiple of the group order, which gives
+        another verdict for such a key than the equation has. `verify` without a table is right.
+        """
         if self._memory is None:
             return True
         table, step = divmod(self._steps, _TEETH + _ENTRIES)
@@ -156,10 +149,11 @@ class Prepared:
         else:
             self._entry(table, step - _TEETH)
         self._steps += 1
-        if self._steps == TABLES * (_TEETH + _ENTRIES):
-            self._memory = None
-            return True
-        return False
+        if self._steps < TABLES * (_TEETH + _ENTRIES):
+            return False
+        self._refuse_small_order_component()
+        self._memory = None
+        return True
 
     def is_valid(self):
         """Whether the table gives minus the key itself for the digits of one.
@@ -179,6 +173,12 @@ class Prepared:
         comb_digits(key_digits, _scalar, _NO_BLIND, TABLES, 2 * TABLES, _work)
         _octets[:] = _ONE
         return _encoded(_memory, JOINT, _digits, BASE, self.table) == signature[:32]
+
+    def _refuse_small_order_component(self):
+        _place_negated(self._memory, self.public)
+        order = GROUP_ORDER.to_bytes(32, "little")
+        if _joint_multiple(self._memory, bytes(32), order) != _ONE:
+            raise ValueError("public key has a component of small order")
 
     def _tooth(self, tooth, last_table):
         """Keep twice this tooth, and the sum of the last one minus all the others."""
@@ -299,14 +299,30 @@ def _copy(memory, target, source):
     _run(memory, program)
 
 
-def _window_digits(signature, public, pieces):
-    """The digits for WINDOWS: of h, -7 to 8, with the comb's digits of S where they join in."""
-    _reduced_hash(_scalar, (signature[:32], public), pieces)
-    comb_digits(_digits, signature[32:], _NO_BLIND, TABLES, TABLES, _work)
+def _joint_multiple(memory, base_scalar, scalar):
+    """The encoding of base_scalar * B + scalar * P, P being what _place_negated has placed."""
+    multiples = bytearray(9 * 160)
+    _octets[:] = _ONE
+    _run(memory, NEUTRAL)
+    store = bytearray(STORE_PROJECTIVE)
+    for entry in range(9):
+        if entry:
+            _run(memory, ADDITION)
+        _run(memory, PROJECTIVE)
+        for operation in range(4):
+            store[4 * operation + 2] = entry
+        _run(memory, store, multiples)
+    comb_digits(_digits, base_scalar, _NO_BLIND, TABLES, TABLES, _work)
+    _octets[:] = _ONE
+    return _encoded(memory, WINDOWS, _window_digits(scalar), BASE, multiples)
+
+
+def _window_digits(scalar):
+    """The digits for WINDOWS: of `scalar`, -7 to 8, with the comb's where they join in."""
     windows = bytearray(_WINDOWS)
     carry = 0
     for window in range(_WINDOWS):
-        digit = (_scalar[window >> 1] >> (window & 1) * 4 & 15) + carry
+        digit = (scalar[window >> 1] >> (window & 1) * 4 & 15) + carry
         carry = digit > 8
         windows[window] = 128 | 16 - digit if carry else digit
     digits = bytearray()

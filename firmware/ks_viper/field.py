@@ -35,7 +35,7 @@ OPERATIONS = {
     "repeat": 6,  # go on at operation d, a times in all; b numbers the counter, 0 or 1
     "freeze": 7,  # d = a, below p, with limbs of 0 to 2**13 - 1
     "unpack": 8,  # d = the a-th 32 bytes of `octets`, without their highest bit
-    "pack": 9,  # the b-th 32 bytes of `octets` = d, frozen, with the lowest bit of a, frozen, on top
+    "pack": 9,  # the b-th 32 bytes of `octets` = d, with the lowest bit of a on top; both frozen
     "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63
     "jump": 11,  # go on at operation d
     "wipe": 12,  # zero the elements d to a - 1
