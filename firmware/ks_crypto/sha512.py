@@ -14,13 +14,12 @@ try:
 
     ENGINE = "viper"
 except (ImportError, ValueError):  # none here, or one for another architecture or interpreter
-    try:
-        from hashlib import sha512 as _builtin
+    import hashlib
 
-        if not hasattr(_builtin(), "copy"):
-            raise ImportError("MicroPython's hashes end with their first digest")
+    _builtin = getattr(hashlib, "sha512", None)
+    if _builtin and hasattr(_builtin(), "copy"):  # without: a hash that ends with its digest
         ENGINE = "hashlib"
-    except ImportError:
+    else:
         from .sha512_words import FRESH, RESULT, run, wipe
 
         ENGINE = "words"
@@ -51,7 +50,8 @@ class BlockSha512:
     def wipe(self):
         """Zero what is kept of the data; the hash is of no use afterwards.
 
-        With the engine "viper" that is done in place, and nothing remains but what `digest` gave.
+        With the engine "viper" that is done in place, and nothing remains but what `digest` gave
+        and some words on the machine's stack, until other calls use that.
         """
         wipe(len(FRESH), 0, self._memory)
 
