@@ -39,7 +39,7 @@ GOALS: Mapping[tuple[str, str], tuple[int, int]] = {
     ("bigint", VERIFY): (15, 15),
 }
 # Runs of an operation in one process: few to be counted, and some 20 ms to be timed.
-COUNTED = {REFERENCE: 3, "bigint-native-hash": 4, "bigint": 4, "viper": 8}
+COUNTED = {REFERENCE: 3, "bigint-native-hash": 4, "bigint": 2, "viper": 8}
 TIMED = {REFERENCE: 1, "bigint-native-hash": 16, "bigint": 8, "viper": 60}
 ROUNDS = 15
 
