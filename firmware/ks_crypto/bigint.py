@@ -38,24 +38,9 @@ _BASE_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
 _HALF = (_P + 1) // 2
 _NEUTRAL = (0, 1, 1, 0, 1)
 
-# Signed comb. An odd scalar is a sum of +-2**i, its signs are _TEETH rows of _PARTS times _COLUMNS,
-# and each column of each part names a sum of the +-2**(row * _PARTS * _COLUMNS) * point. A table
-# has one half of these sums for each part, those that add the last row; the others are their
-# negatives. The tables are taken at import, while the heap is in one piece.
-_TEETH = 5
-_PARTS = 2
-_COLUMNS = 26
-_ROW_BITS = _PARTS * _COLUMNS
-_ROW_MASK = 2**_ROW_BITS - 1
-_ALL_SIGNS = 2 ** (_TEETH * _ROW_BITS) - 1
-_SUMS = 1 << (_TEETH - 1)
 _NUMBER_BYTES = 32
 _ENTRY_BYTES = 3 * _NUMBER_BYTES
 
-_base_table = bytearray(_PARTS * _SUMS * _ENTRY_BYTES)
-_base_is_made = False
-_key_table = bytearray(_PARTS * _SUMS * _ENTRY_BYTES)
-_key = None  # (public key, entry of minus its point), which _key_table is for
 _expanded = None
 
 
@@ -120,11 +105,11 @@ def verify(public, pieces, signature):
     challenge = _scalar(challenge_hash)
     s = int.from_bytes(signature[32:], "little")
     # L more is a multiple of the base point's order, but not of a point's of mixed order.
-    terms = [(_base(), _rows(s if s & 1 else s + GROUP_ORDER)), (_key_table, _rows(challenge | 1))]
-    point = _sum_of_multiples(terms)
+    base = _base_comb()
+    base_rows = base.rows(s if s & 1 else s + GROUP_ORDER)
+    point = _sum_of_multiples([(base, base_rows), (_key_comb, _key_comb.rows(challenge | 1))])
     if not challenge & 1:
-        half_sum, half_difference, dxy = negated
-        point = _add(point, half_difference, half_sum, -dxy)
+        point = _add(point, negated, True)
     return _encode(point) == encoded_r
 
 
@@ -269,12 +254,15 @@ def _double(point):
     )
 
 
-def _add(point, half_sum, half_difference, dxy):
-    """The point plus a table entry; a quarter of madd-2008-hwcd-3, so complete.
+def _add(point, entry, minus):
+    """The point plus or minus an entry; a quarter of madd-2008-hwcd-3, so complete.
 
     Gives 2 * n + 17 excess bits if it takes n; e and h have n + 7.
     """
     x, y, z, e, h = point
+    half_sum, half_difference, dxy = entry
+    if minus:
+        half_sum, half_difference = half_difference, half_sum
     mask = _MASK
     a = (y - x) * half_difference
     a = (a & mask) + 19 * (a >> 255)
@@ -283,9 +271,13 @@ def _add(point, half_sum, half_difference, dxy):
     c = e * h
     c = ((c & mask) + 19 * (c >> 255)) * dxy
     c = (c & mask) + 19 * (c >> 255)
+    if minus:
+        f = z + c
+        g = z - c
+    else:
+        f = z - c
+        g = z + c
     e = b - a
-    f = z - c
-    g = z + c
     h = b + a
     x = e * f
     y = g * h
@@ -330,94 +322,114 @@ def _decode_negated(encoded):
 
 def _base_multiple(scalar):
     """scalar * B, for a scalar below 2**255."""
-    return _sum_of_multiples([(_base(), _rows(scalar if scalar & 1 else scalar + GROUP_ORDER))])
-
-
-def _rows(scalar):
-    """The signs of an odd scalar below 2**256, last row first: a bit is 1 for +, 0 for -."""
-    signs = (scalar + _ALL_SIGNS) >> 1
-    return [
-        (signs >> row * _ROW_BITS & _ROW_MASK).to_bytes(_ROW_BITS // 8 + 1, "little")
-        for row in range(_TEETH - 1, -1, -1)
-    ]
+    base = _base_comb()
+    return _sum_of_multiples([(base, base.rows(scalar if scalar & 1 else scalar + GROUP_ORDER))])
 
 
 def _sum_of_multiples(terms):
-    """The sum of the multiples that (table, rows of the scalar) stand for."""
-    number = int.from_bytes
+    """The sum of the multiples that pairs of a comb and the rows of a scalar stand for."""
     point = _NEUTRAL
-    for column in range(_COLUMNS - 1, -1, -1):
+    for column in range(max([comb.columns for comb, _ in terms]) - 1, -1, -1):
         point = _double(point)
-        for table, rows in terms:
-            if rows is not terms[0][1]:
-                point = _clean(point)
-            for position in range(column, _ROW_BITS, _COLUMNS):
-                byte = position >> 3
-                bit = position & 7
-                index = 0
-                for row in rows:
-                    index = index << 1 | row[byte] >> bit & 1
-                sign = index >= _SUMS
-                index = index - _SUMS if sign else _SUMS - 1 - index
-                if position >= _COLUMNS:
-                    index += _SUMS
-                index *= _ENTRY_BYTES
-                half_sum = number(table[index : index + 32], "little")
-                half_difference = number(table[index + 32 : index + 64], "little")
-                dxy = number(table[index + 64 : index + 96], "little")
-                if sign:
-                    point = _add(point, half_sum, half_difference, dxy)
-                else:
-                    point = _add(point, half_difference, half_sum, -dxy)
+        for comb, rows in terms:
+            if column < comb.columns:
+                if rows is not terms[0][1]:
+                    point = _clean(point)
+                point = comb.add_column(point, rows, column)
     return point
 
 
-# Tables.
+class _Comb:
+    """A signed comb for multiples of one point.
 
+    An odd scalar is a sum of +-2**i. Its signs are rows, one for each tooth, of two halves of some
+    columns, and each column of each half names a sum of +-2**(length of a row * tooth) * point.
+    The table has half of these sums for each half of the columns, those that add the last tooth;
+    the others are their negatives.
+    """
 
-def _base():
-    global _base_is_made  # noqa: PLW0603
-    if not _base_is_made:
-        _fill(_base_table, _BASE_X, _BASE_Y)
-        _base_is_made = True
-    return _base_table
+    def __init__(self, teeth, columns):
+        """Takes the memory of the table; `fill` makes it one."""
+        self.columns = columns
+        self._row_bits = 2 * columns
+        self._row_mask = 2**self._row_bits - 1
+        self._all_signs = 2 ** (teeth * self._row_bits) - 1
+        self._teeth = teeth
+        self._sums = 1 << (teeth - 1)
+        self._table = memoryview(bytearray(2 * self._sums * _ENTRY_BYTES))
 
+    def rows(self, scalar):
+        """The signs of an odd scalar below 2**256, last row first: a bit is 1 for +, 0 for -."""
+        signs = (scalar + self._all_signs) >> 1
+        return [
+            (signs >> row * self._row_bits & self._row_mask).to_bytes(8, "little")
+            for row in range(self._teeth - 1, -1, -1)
+        ]
 
-def _negated_key(public):
-    """The entry of minus the public key's point, with _key_table filled; None if it has none."""
-    global _key  # noqa: PLW0603
-    if _key is None or _key[0] != public:
-        point = _decode_negated(public)
-        if point is None:
-            return None
-        _key = None
-        _fill(_key_table, *point)
-        _key = (public, _entry(*point))
-    return _key[1]
+    def add_column(self, point, rows, column):
+        """The point plus what a column of both halves names. Takes 18 excess bits, gives 120."""
+        sums = self._sums
+        table = self._table
+        number = int.from_bytes
+        first = 0
+        for position in (column, column + self.columns):
+            byte = position >> 3
+            bit = position & 7
+            index = 0
+            for row in rows:
+                index = index << 1 | row[byte] >> bit & 1
+            minus = index < sums
+            start = (first + (sums - 1 - index if minus else index - sums)) * _ENTRY_BYTES
+            half_sum = number(table[start : start + 32], "little")
+            half_difference = number(table[start + 32 : start + 64], "little")
+            dxy = number(table[start + 64 : start + 96], "little")
+            point = _add(point, (half_sum, half_difference, dxy), minus)
+            first = sums
+        return point
 
+    def fill(self, x, y):
+        """Make the table of the point (x, y), one sum after the other to spare the heap."""
+        tooth = (x, y, 1, x, y)
+        teeth = 2 * self._teeth
+        for index in range(teeth):
+            if index:
+                for _ in range(self.columns):
+                    tooth = _double(tooth)
+            self._store(index, tooth[:3])
+        self._normalise(0, teeth)
+        teeth = [self._load(index) for index in range(teeth)]
+        for half in range(2):
+            own = teeth[half::2]
+            index = first = half * self._sums
+            for point in _sums(_add(_NEUTRAL, own.pop(), False), own):
+                self._store(index, point[:3])
+                index += 1
+            self._normalise(first, self._sums)
 
-def _entry(x, y):
-    return (y + x) * _HALF % _P, (y - x) * _HALF % _P, _D * x * y % _P
+    def _normalise(self, first, count):
+        """Turn `count` stored x, y, z into entries, with one inversion for all."""
+        products = [1]
+        for index in range(first, first + count):
+            products.append(products[-1] * self._load(index)[2] % _P)
+        inverse = _inverse(products.pop())
+        for index in range(first + count - 1, first - 1, -1):
+            x, y, z = self._load(index)
+            inverse_z = inverse * products.pop() % _P
+            inverse = inverse * z % _P
+            self._store(index, _entry(x * inverse_z % _P, y * inverse_z % _P))
 
+    def _store(self, index, numbers):
+        position = index * _ENTRY_BYTES
+        for number in numbers:
+            self._table[position : position + 32] = (number % _P).to_bytes(32, "little")
+            position += 32
 
-def _fill(table, x, y):
-    """Fill a comb's table for the point (x, y), one sum after the other to spare the heap."""
-    tooth = (x, y, 1, x, y)
-    teeth = _TEETH * _PARTS
-    for index in range(teeth):
-        if index:
-            for _ in range(_COLUMNS):
-                tooth = _double(tooth)
-        _store(table, index, tooth[:3])
-    _normalise(table, 0, teeth)
-    teeth = [_load(table, index) for index in range(teeth)]
-    for part in range(_PARTS):
-        own = teeth[part::_PARTS]
-        index = first = part * _SUMS
-        for point in _sums(_add(_NEUTRAL, *own.pop()), own):
-            _store(table, index, point[:3])
-            index += 1
-        _normalise(table, first, _SUMS)
+    def _load(self, index):
+        start = index * _ENTRY_BYTES
+        return [
+            int.from_bytes(self._table[position : position + 32], "little")
+            for position in (start, start + 32, start + 64)
+        ]
 
 
 def _sums(point, entries):
@@ -425,35 +437,39 @@ def _sums(point, entries):
     if not entries:
         yield point
         return
-    half_sum, half_difference, dxy = entries[-1]
     point = _clean(point)
-    yield from _sums(_add(point, half_difference, half_sum, -dxy), entries[:-1])
-    yield from _sums(_add(point, half_sum, half_difference, dxy), entries[:-1])
+    yield from _sums(_add(point, entries[-1], True), entries[:-1])
+    yield from _sums(_add(point, entries[-1], False), entries[:-1])
 
 
-def _normalise(table, first, count):
-    """Turn `count` stored x, y, z into entries, with one inversion for all."""
-    products = [1]
-    for index in range(first, first + count):
-        products.append(products[-1] * _load(table, index)[2] % _P)
-    inverse = _inverse(products.pop())
-    for index in range(first + count - 1, first - 1, -1):
-        x, y, z = _load(table, index)
-        inverse_z = inverse * products.pop() % _P
-        inverse = inverse * z % _P
-        _store(table, index, _entry(x * inverse_z % _P, y * inverse_z % _P))
+def _entry(x, y):
+    return (y + x) * _HALF % _P, (y - x) * _HALF % _P, _D * x * y % _P
 
 
-def _store(table, index, numbers):
-    position = index * _ENTRY_BYTES
-    for number in numbers:
-        table[position : position + 32] = (number % _P).to_bytes(32, "little")
-        position += 32
+# Made at import, while the heap is in one piece: 6 KB for the base point, 3 KB for the key that
+# was used last.
+_comb_of_base = _Comb(6, 22)
+_base_is_made = False
+_key_comb = _Comb(5, 26)
+_key = None  # (public key, entry of minus its point), which _key_comb is for
 
 
-def _load(table, index):
-    position = index * _ENTRY_BYTES
-    return [
-        int.from_bytes(table[start : start + 32], "little")
-        for start in range(position, position + _ENTRY_BYTES, 32)
-    ]
+def _base_comb():
+    global _base_is_made  # noqa: PLW0603
+    if not _base_is_made:
+        _comb_of_base.fill(_BASE_X, _BASE_Y)
+        _base_is_made = True
+    return _comb_of_base
+
+
+def _negated_key(public):
+    """The entry of minus the public key's point, with _key_comb filled; None if it has none."""
+    global _key  # noqa: PLW0603
+    if _key is None or _key[0] != public:
+        point = _decode_negated(public)
+        if point is None:
+            return None
+        _key = None
+        _key_comb.fill(*point)
+        _key = (public, _entry(*point))
+    return _key[1]

@@ -212,7 +212,7 @@ def test_the_libsodium_engine_cannot_be_imported_without_pynacl() -> None:
 
 
 @pytest.mark.parametrize("architecture", HEAPS)
-@pytest.mark.parametrize("ballast", [0, 80], ids=["empty_heap", "100_KB_live_with_the_engine"])
+@pytest.mark.parametrize("ballast", [0, 75], ids=["empty_heap", "100_KB_live_with_the_engine"])
 def test_the_big_integer_engine_does_the_same_on_micropython(
     ballast: int, architecture: str, tmp_path: Path, micropython: Callable[[str], Path]
 ) -> None:
