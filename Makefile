@@ -11,7 +11,7 @@ NPM_PACKAGES := @toon-format/toon@4.4.0 @toon-format/spec@3.3.2
 NPM_STAMP := $(NPM_FOLDER)/.fetched-4.4.0-3.3.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs env env-run micropython oracles typings lock clean
+.PHONY: help demo test lint bench docs mpy env env-run micropython oracles typings lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ bench: env micropython ## measure, write benchmarks/latest.json and the figures 
 
 docs: env ## write the generated parts of docs/ anew
 	@$(RUN) -m tools.gen_docs
+
+mpy: env-run ## build/mpy: ks_crypto with native code for each chip, to be installed with mip
+	@$(RUN) -m ks_viper $(ARGUMENTS)
 
 env: ## make .venv with everything for development
 	@tools/environment.sh dev

@@ -24,7 +24,8 @@ def main(arguments=None):
         return 1
     print(TITLES)
     for variant, files in made.items():
-        package.write(chosen.output / variant, files)
+        address = f"{chosen.address.rstrip('/')}/{variant}/" if chosen.address else ""
+        package.write(chosen.output / variant, files, address)
         for row in _rows(variant, files):
             print(ROW.format(*row))
     print(f"in {chosen.output}: native code and its largest function in bytes, too")
@@ -47,6 +48,12 @@ def _parse(arguments):
         help="tables of the base point: more are faster, 3,840 bytes each (%(default)s)",
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder (%(default)s)")
+    parser.add_argument(
+        "--address",
+        default="",
+        metavar="URL",
+        help="where the output folder will be served, for a mip before MicroPython 1.25",
+    )
     chosen = parser.parse_args(arguments)
     chosen.architecture = chosen.architecture or package.VARIANTS
     return chosen

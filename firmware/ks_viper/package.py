@@ -1,7 +1,8 @@
 """`ks_crypto` as a package that mip installs: its files for one architecture, and package.json.
 
-The addresses in package.json are relative to it, which mip and mpremote know from MicroPython 1.25
-on. The same sources and the same compiler give the same bytes.
+The addresses in package.json are relative to it, as mip and mpremote of MicroPython 1.25 take them
+(Debian's 1.25 has an older mip), or begin with an address given, for any mip. The same sources and
+the same compiler give the same bytes.
 """
 
 import importlib.metadata
@@ -51,22 +52,22 @@ def native_files(architecture, tables=build.TABLES):
     }
 
 
-def manifest(paths):
-    """package.json for the files at these paths beside it."""
+def manifest(paths, address=""):
+    """package.json for the files at these paths; `address` is that of its folder, with a slash."""
     content = {
-        "urls": [[path, path] for path in sorted(paths)],
+        "urls": [[path, address + path] for path in sorted(paths)],
         "deps": [],
         "version": importlib.metadata.version(DISTRIBUTION),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def write(folder, made):
-    """Lay the package `made` out in `folder`, instead of one that is there."""
+def write(folder, made, address=""):
+    """Lay the package `made` out in `folder`, instead of one that is there; see `manifest`."""
     target = Path(folder)
     (target / NAME).mkdir(parents=True, exist_ok=True)
     for old in (target / NAME).iterdir():
         old.unlink()
     for path, content in made.items():
         (target / path).write_bytes(content)
-    (target / MANIFEST).write_bytes(manifest(made))
+    (target / MANIFEST).write_bytes(manifest(made, address))
