@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
-from ks_crypto import bigint, sodium, strict
+from ks_crypto import bigint, bigint_curve, sodium, strict
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VECTORS = ROOT / "tests" / "vectors"
@@ -127,14 +127,14 @@ def test_one_key_verifies_many_messages_and_a_flipped_bit_is_noticed() -> None:
 def test_small_and_extreme_scalars_give_the_right_multiples_of_the_base_point() -> None:
     order = strict.GROUP_ORDER
     neutral = (1).to_bytes(32, "little")
-    base = bigint._encode(bigint._base_multiple(1))
+    base = bigint_curve.encode(bigint._base_multiple(1))
     assert base == bytes.fromhex("58" + "66" * 31)
-    assert bigint._encode(bigint._base_multiple(0)) == neutral
-    assert bigint._encode(bigint._base_multiple(order)) == neutral
-    assert bigint._encode(bigint._base_multiple(order + 1)) == base
-    minus_base = bigint._encode(bigint._base_multiple(order - 1))
+    assert bigint_curve.encode(bigint._base_multiple(0)) == neutral
+    assert bigint_curve.encode(bigint._base_multiple(order)) == neutral
+    assert bigint_curve.encode(bigint._base_multiple(order + 1)) == base
+    minus_base = bigint_curve.encode(bigint._base_multiple(order - 1))
     assert minus_base == base[:31] + bytes([base[31] | 0x80])
-    assert bigint._encode(bigint._base_multiple(2**255 - 1)) == bigint._encode(
+    assert bigint_curve.encode(bigint._base_multiple(2**255 - 1)) == bigint_curve.encode(
         bigint._base_multiple((2**255 - 1) % order)
     )
 
@@ -145,14 +145,14 @@ def test_the_field_functions_are_right_for_every_size_and_sign() -> None:
     for bits in range(1, 640, 7):
         value = random_source.getrandbits(bits) + 1
         for number in (value, -value):
-            assert bigint._fold(number) % prime == number % prime
+            assert bigint_curve.fold(number) % prime == number % prime
             if number % prime:
-                assert bigint._inverse(number) * number % prime == 1
+                assert bigint_curve.inverse_of(number) * number % prime == 1
     for _ in range(20):
         value = random_source.randrange(prime)
-        assert bigint._root_power(value) == pow(value, (prime - 5) // 8, prime)
-    assert bigint._inverse(1) % prime == 1
-    assert bigint._inverse(prime - 1) % prime == prime - 1
+        assert bigint_curve.root_power(value) == pow(value, (prime - 5) // 8, prime)
+    assert bigint_curve.inverse_of(1) % prime == 1
+    assert bigint_curve.inverse_of(prime - 1) % prime == prime - 1
 
 
 def test_a_message_that_changes_is_not_signed_and_pieces_of_other_types_raise() -> None:
