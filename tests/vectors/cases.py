@@ -59,8 +59,11 @@ def judged(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def prepared(sets: Iterable[Sequence[Case]]) -> dict[str, list[Case]]:
-    """Signatures of the sets once more, by a prepared key; of large sets some keys only."""
+def prepared(sets: Iterable[Sequence[Case]], with_tables: bool) -> dict[str, list[Case]]:
+    """Signatures of the sets once more, by a prepared key; of large sets some keys only.
+
+    An engine with tables cannot prepare a key of mixed order.
+    """
     made: dict[str, list[Case]] = {PREPARED: [], PREPARED_MIXED: []}
     for some in sets:
         asked = [case for case in some if case.line.startswith("verify ")]
@@ -69,21 +72,22 @@ def prepared(sets: Iterable[Sequence[Case]]) -> dict[str, list[Case]]:
             by_key.setdefault(case.line.split(" ")[1], []).append(case)
         every = PREPARED_EVERY if len(by_key) > MANY_KEYS else 1
         for public in list(by_key)[::every]:
-            name, cases = by_one_key(bytes.fromhex(public), by_key[public])
+            name, cases = by_one_key(bytes.fromhex(public), by_key[public], with_tables)
             made[name] += cases
     return made
 
 
-def by_one_key(public: bytes, asked: Sequence[Case]) -> tuple[str, list[Case]]:
+def by_one_key(public: bytes, asked: Sequence[Case], with_tables: bool) -> tuple[str, list[Case]]:
     """The set that the key belongs to, and its cases."""
-    questions = [(case, case.line.replace("verify", "prepared", 1)) for case in asked]
+    lines = [case.line.replace("verify", "prepared", 1) for case in asked]
+    right = [Case(case.name, line, case.answer) for case, line in zip(asked, lines, strict=True)]
+    none = [Case(case.name, line, "no key") for case, line in zip(asked, lines, strict=True)]
     point = curve.decode(public)
     if point is None or curve.encode(point) != public or public in curve.SMALL_ORDER_ENCODINGS:
-        return PREPARED, [Case(case.name, line, "no key") for case, line in questions]
-    cases = [Case(case.name, line, case.answer) for case, line in questions]
+        return PREPARED, none
     if not curve.is_neutral(curve.multiply(curve.L, point)):
-        return PREPARED_MIXED, cases
-    return PREPARED, [*cases, Case("its table", f"table {public.hex()}", "True")]
+        return PREPARED_MIXED, none if with_tables else right
+    return PREPARED, [*right, Case("its table", f"table {public.hex()}", "True")]
 
 
 def text(pieces: Sequence[bytes]) -> str:

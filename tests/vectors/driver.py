@@ -42,10 +42,10 @@ class PreparedKeys:
     def _made(self, public: bytes) -> object:
         try:
             prepared = ed25519.prepare(public, self._table if self._table else None)
+            while not prepared.step():
+                pass
         except ValueError:
             return None
-        while not prepared.step():
-            pass
         return prepared
 
 

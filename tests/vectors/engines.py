@@ -121,8 +121,9 @@ def case_sets(target: Target) -> dict[str, list[Case]]:
         **corpus_cases(),
     }
     # Where there are no tables, the published keys and the mixed ones are enough.
-    names = sets if target.engine == "viper" else ("RFC 8032", "mixed order")
-    return {**sets, **cases.prepared([sets[name] for name in names])}
+    with_tables = target.engine == "viper"
+    names = sets if with_tables else ("RFC 8032", "mixed order")
+    return {**sets, **cases.prepared([sets[name] for name in names], with_tables)}
 
 
 def ask(target: Target, folder: Path) -> Run:

@@ -23,22 +23,8 @@ from tests.vectors.engines import (
     engine_names,
 )
 
-KNOWN_DISAGREEMENTS = {
-    ("viper", cases.PREPARED_MIXED): "a prepared key's small-order part is not multiplied right",
-}
 EACH_SET = [
-    pytest.param(
-        target,
-        name,
-        id=f"{target}-{name}",
-        marks=[
-            pytest.mark.xfail(strict=True, reason=reason)
-            for where, reason in KNOWN_DISAGREEMENTS.items()
-            if where == (target.engine, name)
-        ],
-    )
-    for target in TARGETS
-    for name in SET_NAMES
+    pytest.param(target, name, id=f"{target}-{name}") for target in TARGETS for name in SET_NAMES
 ]
 # How many cases there are at least, so that a broken generator is noticed.
 AT_LEAST = {
