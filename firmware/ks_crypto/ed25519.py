@@ -120,6 +120,11 @@ def forget():
     _engine.forget()
 
 
+def let_go():
+    """Let go of code that is seldom needed, to leave its memory to others; it is loaded again."""
+    _engine.let_go()
+
+
 class _Pieces:
     """Pieces, each checked when it is read: an engine must never meet a str, or an int."""
 

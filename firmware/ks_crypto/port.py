@@ -5,6 +5,8 @@ import hashlib
 from . import ed25519
 
 _HASH_BYTES = 32
+# Taken at import, while the heap is in one piece; the first port has it.
+_tables = [bytearray(ed25519.TABLE_BYTES)]
 
 
 class Ed25519Crypto:
@@ -19,8 +21,7 @@ class Ed25519Crypto:
         """`fs` and `path` say where the table is kept; without them it is in memory only."""
         self._fs = fs
         self._path = path
-        # Taken at the start, while the heap is in one piece.
-        self._table = bytearray(ed25519.TABLE_BYTES)
+        self._table = _tables.pop() if _tables else bytearray(ed25519.TABLE_BYTES)
         self._prepared = None  # whole
         self._making = None
         self._given_up = None  # a key that cannot be prepared
@@ -38,7 +39,10 @@ class Ed25519Crypto:
 
     def verify(self, public, pieces, signature):
         """True or False for any content; ValueError for a wrong length or type."""
-        return ed25519.verify(public, pieces, signature, self._prepared)
+        verdict = ed25519.verify(public, pieces, signature, self._prepared)
+        if not self._is(self._prepared, public):
+            ed25519.let_go()
+        return verdict
 
     def sha256(self):
         """A new SHA-256 with `update` and `digest`; take the digest once (MicroPython's rule)."""
@@ -71,6 +75,7 @@ class Ed25519Crypto:
         elif self._making.step():
             self._prepared = self._making
             self._making = None
+            ed25519.let_go()
             self._keep()
             return True
         return False
