@@ -130,7 +130,7 @@ def forget():
 
 
 def let_go():
-    """Let go of the code for keys without a table (no native code); it is loaded anew when needed."""
+    """Let go of the code for keys without a table, which is no native code; it is loaded anew."""
     package = sys.modules[_PACKAGE]
     for name in _SELDOM:
         if sys.modules.pop(_PACKAGE + "." + name, None):
