@@ -274,4 +274,9 @@ def test_a_branch_on_an_operand_would_show_in_the_count_of_instructions(
     planted = sound.replace("    top = 0\n", "    top = 0\n    if work[0] == 0:\n        top = 0\n")
     assert planted != sound
     monkeypatch.setattr(scalar, "source", lambda word_bits: planted)
-    assert len(counts_by_operands(micropython("amd64"), module("amd64"), tmp_path / "copy")) > 1
+    build.compiled.cache_clear()
+    try:
+        folder = module("amd64")
+    finally:
+        build.compiled.cache_clear()
+    assert len(counts_by_operands(micropython("amd64"), folder, tmp_path / "copy")) > 1
