@@ -23,7 +23,8 @@ from ks_agent.agent import Agent
 gc.collect()
 import asyncio
 
-from ks_driver.host import build_ports
+from ks_driver.files import HostFs
+from ks_driver.host import TABLE_PATH, build_ports
 from ks_driver.http import HttpClient
 from ks_driver.loop import drive
 
@@ -60,7 +61,7 @@ def main(root, slot, crypto=None):
 
     `crypto` is the agent's port; without one it is Ed25519Crypto. A crash is recorded and raised.
     """
-    ports = build_ports(root, slot, crypto or Ed25519Crypto())
+    ports = build_ports(root, slot, crypto or Ed25519Crypto(HostFs(root), TABLE_PATH))
     reason = asyncio.run(live(ports))
     if reason is None:
         ports.board.show("dormant", {})

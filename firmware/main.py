@@ -31,12 +31,12 @@ import machine
 
 from ks_board.esp32_board import Esp32Board
 from ks_board.vault import NvsVault
-from ks_board.wifi import Wifi, WifiHttp
+from ks_board.wifi import RadioRng, Wifi, WifiHttp
 from ks_driver.authority import Authority
 from ks_driver.build import built_ms
 from ks_driver.crash import record_crash
 from ks_driver.files import HostFs
-from ks_driver.host import HostClock, HostPartition, HostRng
+from ks_driver.host import TABLE_PATH, HostClock, HostPartition
 from ks_driver.http import HttpClient
 from ks_driver.loop import drive
 
@@ -47,11 +47,11 @@ def build_ports(root, slot):
     fs = HostFs(root)
     return Ports(
         clock=HostClock(built_ms(fs, slot)),
-        rng=HostRng(),
+        rng=RadioRng(),
         fs=fs,
         vault=NvsVault(),
         partition=HostPartition(slot),
-        crypto=Ed25519Crypto(),
+        crypto=Ed25519Crypto(fs, TABLE_PATH),
         board=Esp32Board(),
     )
 

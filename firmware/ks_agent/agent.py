@@ -17,7 +17,7 @@ from .log import Log, upload
 from .outbox import Outbox
 from .ports import KEY_NEXT, random_below
 from .store import STATE, Store
-from .trust import Trust
+from .trust import SERVER, Trust
 from .update_state import Progress
 
 # Loaded when there is something for them to do and let go afterwards: a quarter of the code that
@@ -27,6 +27,7 @@ SELDOM = (
     "commands",
     "performed",
     "rotation",
+    "new_key",
     "update",
     "unpack",
     "slots",
@@ -75,13 +76,16 @@ class Agent:
         self._unknown = False
         self._logs_not_before_ms = 0
         self._not_before_ms = {}
+        self._not_prepared = None
 
     def run(self):
         if self.identity.state == life.DORMANT:
             self._end()
             return
+        while self.identity.state == life.BLANK and not self._make_key():
+            yield Sleep(self._backoff.failed())
         self._boot()
-        yield Sleep(self._first_wait_ms())
+        yield from self._rest(self._first_wait_ms())
         while True:
             wait_ms = yield from self._cycle()
             if self.identity.state == life.DORMANT:
@@ -95,7 +99,28 @@ class Agent:
             elif self.config.on_trial or self.progress.on_trial():
                 wait_ms = min(wait_ms, TRIAL_WAIT_MAX_MS)
             self.ports.board.unload(SELDOM)
-            yield Sleep(wait_ms)
+            yield from self._rest(wait_ms)
+
+    def _rest(self, wait_ms):
+        """The pause before a conversation: time to prepare the server's key, piece by piece."""
+        end_ms = self.clock.ticks_ms() + wait_ms
+        while wait_ms > 0 and not self._prepared():
+            yield Sleep(0)
+            wait_ms = end_ms - self.clock.ticks_ms()
+        yield Sleep(max(wait_ms, 0))
+
+    def _prepared(self):
+        """Whether nothing is left to do for the server's key, else a piece of it was done."""
+        public = self.trust.keys(SERVER)[0]
+        if public == self._not_prepared or not hasattr(self.ports.crypto, "prepare"):
+            return True
+        try:
+            return self.ports.crypto.prepare(public)
+        except Exception as error:
+            # It would only have made verifying faster.
+            self._not_prepared = public
+            self.log.warn("server key not prepared: " + str(error))
+            return True
 
     def _effectors(self):
         from .effectors import Effectors
@@ -107,10 +132,19 @@ class Agent:
 
         return Updater(self)
 
-    def _boot(self):
-        if self.identity.state == life.BLANK:
+    def _make_key(self):
+        """Whether there is a key now. Without entropy there is none: not yet."""
+        try:
             self.identity.make_key()
-            self.ports.board.show("key_made", {})
+        except LocalError as error:
+            self.ports.board.show("no_key", {"reason": str(error)})
+            self.log.error("no key: " + str(error))
+            return False
+        self._backoff.succeeded()
+        self.ports.board.show("key_made", {})
+        return True
+
+    def _boot(self):
         if not self.identity.adopted:
             self._adopt()
         elif not self.config.get("SERVER"):

@@ -51,10 +51,13 @@ class Identity:
         return self._public
 
     def make_key(self):
-        """First boot: the key exists whole or not at all, since the vault sets it at once."""
-        seed = self._ports.rng.random_bytes(32)
-        if len(seed) != 32 or seed == bytes(32) or seed == self._ports.rng.random_bytes(32):
-            raise LocalError("no entropy")
+        """First boot: the key exists whole or not at all, since the vault sets it at once.
+
+        LocalError where none can be made now.
+        """
+        from .new_key import new_seed
+
+        seed = new_seed(self._ports)
         self._machine.step("key_made")
         if self.adopted:  # the vault has lost the key before this one
             self._write(dict(self._record, STATE=self.state))
@@ -108,6 +111,8 @@ class Identity:
         for name in (KEY, KEY_NEXT) + NETWORK:
             self._ports.vault.erase(name)
         self.seed = None
+        if hasattr(self._ports.crypto, "forget"):
+            self._ports.crypto.forget()
 
     def _write(self, record):
         self._store.write(PATH, record)

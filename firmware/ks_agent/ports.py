@@ -3,14 +3,20 @@
 clock      ticks_ms() -> ms since boot, an integer that never wraps or goes back
            build_ms: when the running application was built, ms since 1970
 rng        random_bytes(n) -> bytes of cryptographic quality
+           is_ready() -> whether they are so now: no key is made of others
 fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
            rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError
 vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
 partition  running: the slot, "a" or "b", that stage 0 started
 crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
+           prepare(public): a piece of work, milliseconds, to verify faster by the server's key;
+           True when no more is to do
+           forget(): wipe what was made of a seed
 board      temperature_c() -> decimal text or None, memory_used_bytes(),
            show(event, detail): indicator and observers;
            unload(names): let go of the code of these modules of ks_agent, or do nothing
+
+is_ready, prepare and forget are left out by a port that has nothing to do there.
 """
 
 KEY = "key"

@@ -5,7 +5,8 @@ one: a signed answer commits it, otherwise the old one goes on (PROTOCOL section
 """
 
 from . import signing
-from .errors import LocalError, PeerError, Refused
+from .errors import PeerError, Refused
+from .new_key import new_seed
 from .ports import KEY, KEY_NEXT
 
 
@@ -30,13 +31,11 @@ class Rotation:
 
     def rotate(self):
         """Raises Refused, PeerError or OSError; unless the server clearly does not want the new
-        key, it is in doubt then.
+        key, it is in doubt then. Raises LocalError where no key can be made now.
         """
         vault = self._ports.vault
         # A key that was asked for before, and refused or lost, may still reach the server.
-        seed = vault.get(KEY_NEXT) if self.in_doubt else self._ports.rng.random_bytes(32)
-        if seed == bytes(32) or seed == self._identity.seed:
-            raise LocalError("no entropy")
+        seed = vault.get(KEY_NEXT) if self.in_doubt else new_seed(self._ports)
         if not self.in_doubt:
             vault.set(KEY_NEXT, seed)
         crypto = self._ports.crypto

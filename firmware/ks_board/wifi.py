@@ -7,15 +7,23 @@ import machine
 import network
 
 from ks_agent.timetext import format_ms
+from ks_driver.host import HostRng
 
 CONNECT_TRIES = 60
 CONNECT_PAUSE_S = 0.25
 
 
+class RadioRng(HostRng):
+    """The `rng` port: the chip's numbers are only random while its radio is on."""
+
+    def is_ready(self):
+        return network.WLAN(network.WLAN.IF_STA).active()
+
+
 class Wifi:
     """`credentials()` gives (name, password) of the network, as configured at that moment.
 
-    The radio is on from the start: the chip's random numbers are only random while it is.
+    The radio is on from the start: see RadioRng.
     """
 
     def __init__(self, credentials):

@@ -6,10 +6,13 @@ import sys
 import time
 
 from ks_agent.ports import Ports
+from ks_agent.store import STATE
 
 from .files import HostFs, HostVault
 from .leaves import unload
 
+# The crypto port's, and no record: it tells by itself whether it is whole.
+TABLE_PATH = STATE + "server_key.bin"
 MICROPYTHON = sys.implementation.name == "micropython"
 
 
@@ -45,6 +48,9 @@ HostClock = TicksClock if MICROPYTHON else MonotonicClock
 class HostRng:
     def random_bytes(self, count):
         return os.urandom(count)
+
+    def is_ready(self):
+        return True
 
 
 class HostPartition:

@@ -59,6 +59,9 @@ class WakeableSleep:
         self._event = asyncio.Event()
 
     async def __call__(self, seconds):
+        if seconds <= 0:  # a turn for the others: who is woken must not sleep long after it
+            await asyncio.sleep(0)
+            return
         try:
             await asyncio.wait_for(self._event.wait(), seconds)
         except asyncio.TimeoutError:

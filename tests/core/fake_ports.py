@@ -24,6 +24,12 @@ class QuickCrypto:
     def sha256(self):
         return hashlib.sha256()
 
+    def prepare(self, public):
+        return True
+
+    def forget(self):
+        pass
+
     def _signature(self, public, pieces):
         return self._hash(b"1" + public, pieces) + self._hash(b"2" + public, pieces)
 
@@ -53,6 +59,10 @@ class Rng:
     def __init__(self, seed=b"rng"):
         self._seed = seed
         self._count = 0
+        self.ready = True
+
+    def is_ready(self):
+        return self.ready
 
     def random_bytes(self, count):
         out = b""
@@ -99,8 +109,8 @@ class File:
         self.close()
 
 
-class PowerCut(Exception):
-    pass
+class PowerCut(BaseException):
+    """Nothing that runs on a terminal notices it."""
 
 
 class Fs:

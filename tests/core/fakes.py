@@ -116,7 +116,8 @@ class Server:
 class Terminal:
     """A terminal on a desk: `boot` gives it power, `run` lets it live until a condition holds."""
 
-    def __init__(self, trust=None, factory=None):
+    def __init__(self, trust=None, factory=None, crypto=CRYPTO):
+        self.crypto = crypto
         self.clock = Clock()
         self.fs = Fs()
         self.vault = Vault(self.fs)
@@ -135,7 +136,7 @@ class Terminal:
         self.board = Board()
         partition = Partition()
         partition.running = self.slot
-        ports = Ports(self.clock, self.rng, self.fs, self.vault, partition, CRYPTO, self.board)
+        ports = Ports(self.clock, self.rng, self.fs, self.vault, partition, self.crypto, self.board)
         self.agent = Agent(ports)
         self.life = self.agent.run()
         self._result = None
