@@ -22,8 +22,14 @@ from ks_simulator.application import (
     installed_files,
     paced,
 )
+from ks_simulator.compiled import with_native_code
 from ks_simulator.events import Event
-from ks_simulator.interpreters import cpython_command, find_micropython, micropython_command
+from ks_simulator.interpreters import (
+    cpython_command,
+    find_micropython,
+    micropython_command,
+    native_architecture,
+)
 from ks_simulator.keys import RoleKeys, public_text
 from ks_simulator.process import ProcessTerminal
 from ks_simulator.provision import provision_folder
@@ -64,6 +70,7 @@ class Stage:
         self.terminals: list[ProcessTerminal] = []
         self.interpreters: dict[str, str] = {}
         self.left_out = ""
+        self.architecture = ""
         self.log: list[str] = []
         self.server_url = ""
         self._changed: Callable[[], None] = lambda: None
@@ -124,6 +131,7 @@ class Stage:
             self.say(self.left_out)
         else:
             commands.append(("MicroPython", micropython_command(micropython, "amd64")))
+            self.architecture = native_architecture(micropython)
         release = self.release("1.0.0", 1)
         for number, (interpreter, command) in enumerate(commands, 1):
             name = f"terminal-{number}"
@@ -152,6 +160,8 @@ class Stage:
         files[NOTE] += b"\n# version " + version.encode() + b"\n" + MARK + b"\n"
         for line in changes.values():
             files[NOTE] += line
+        if self.architecture:  # CPython passes over it
+            files = with_native_code(files, self.architecture)
         release = build(files, version=version, counter=counter)
         return release.signed(self.keys.release)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ks_simulator.application import Release, ReleaseError, build, installed_files
 from ks_simulator.compiled import compiled
+from ks_simulator.interpreters import native_architecture
 from ks_simulator.keys import RoleKeys, TrustedKey
 
 from .admin import admin_api
@@ -16,15 +18,17 @@ FACTORY_VERSION = "1.0.0"
 FACTORY_COUNTER = 1
 
 
-def factory_release(workspace: Workspace, small_heap: bool = False) -> Release:
+def factory_release(workspace: Workspace, micropython: Path | None = None) -> Release:
     """The installed firmware as the release that terminals leave the factory with.
 
-    Compiled where it has to fit into a small heap. Signed with the release key where it is at
-    hand: stage 0 and the agent check a slot against the boot record, and signatures only of what
-    they install, so another key does no harm. Raises ToolError.
+    Compiled for a MicroPython, with native code for it where there is some. Signed with the release
+    key where it is at hand: stage 0 and the agent check a slot against the boot record, and
+    signatures only of what they install, so another key does no harm. Raises ToolError.
     """
     try:
-        files = compiled(installed_files()) if small_heap else installed_files()
+        files = installed_files()
+        if micropython is not None:
+            files = compiled(files, architecture=native_architecture(micropython))
         release = build(files, version=FACTORY_VERSION, counter=FACTORY_COUNTER)
     except ReleaseError as error:
         raise ToolError(str(error)) from None

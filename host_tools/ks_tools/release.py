@@ -36,12 +36,15 @@ def source_files(folder: Path | None) -> dict[str, bytes]:
     return files
 
 
-def compiled_files(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The same for MicroPython alone, as bytecode. Raises ToolError."""
+def compiled_files(files: dict[str, bytes], architecture: str, tables: int) -> dict[str, bytes]:
+    """The same for MicroPython alone, as bytecode; with native code for an architecture, not "".
+
+    Raises ToolError.
+    """
     from ks_simulator.compiled import compiled
 
     try:
-        return compiled(files)
+        return compiled(files, architecture=architecture, tables=tables)
     except ReleaseError as error:
         raise ToolError(str(error)) from None
 

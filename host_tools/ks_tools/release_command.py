@@ -14,6 +14,7 @@ from .console import ToolError, say
 from .keys_command import DataOption, OfflineOption
 from .workspace import Workspace, read_seed
 
+ARCHITECTURES = ("xtensawin", "rv32imc", "armv7emsp", "x86", "x64")
 JsonOption = Annotated[bool, typer.Option("--json", help="What was made, as JSON.")]
 
 app = typer.Typer(
@@ -56,6 +57,17 @@ def build(
     bytecode: Annotated[
         bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
     ] = False,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="Processor that native crypto in bytecode is for: " + ", ".join(ARCHITECTURES),
+            show_default="none",
+        ),
+    ] = "",
+    tables: Annotated[
+        int,
+        typer.Option(help="With --architecture: tables of 3,840 bytes a key (1, 2 or 4)."),
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Build a release, unsigned: the files with their manifest. Same input, same bytes."""
@@ -65,9 +77,11 @@ def build(
 
     wanted = tuple(part.strip() for part in types.split(",") if part.strip()) or DEVICE_TYPES
     expires_ms = releases.parse_time(expires) if expires else None
+    if architecture and not bytecode:
+        raise ToolError("native code needs --bytecode, too")
     files = releases.source_files(folder)
     if bytecode:
-        files = releases.compiled_files(files)
+        files = releases.compiled_files(files, architecture, tables)
     made = releases.build_release(
         files, version, counter, release_id, built, types=wanted, expires_ms=expires_ms
     )

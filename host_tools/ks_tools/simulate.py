@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 INTERPRETERS = ("cpython", "micropython", "micropython32")
-SMALL_HEAP = ("micropython32",)
 
 
 def simulate(
@@ -58,7 +57,8 @@ def simulate(
     try:
         with hold(home.with_name(home.name + ".lock")):
             is_reboot = (home / FACTORY).exists()
-            public_key = provide(workspace, home, d1, server.rstrip("/"), interpreter in SMALL_HEAP)
+            micropython = None if interpreter == "cpython" else Path(command[0])
+            public_key = provide(workspace, home, d1, server.rstrip("/"), micropython)
             show = _JsonLines() if as_json else _Lines()
             if is_reboot:
                 show.line("a reboot: as after a power cut, the first call waits up to 30 s")
@@ -112,7 +112,7 @@ async def _simulate(
 
 
 def provide(
-    workspace: Workspace, home: Path, d1: str, server: str, small_heap: bool = False
+    workspace: Workspace, home: Path, d1: str, server: str, micropython: Path | None = None
 ) -> str:
     """Provision the folder if it is new; gives the terminal's public key. Raises ToolError."""
     from ks_agent.ports import KEY
@@ -129,7 +129,7 @@ def provide(
         if seed is None:
             raise ToolError(f"{home} holds a terminal without a key (wiped); remove the folder")
         return public_text(seed)
-    release = factory_release(workspace, small_heap)
+    release = factory_release(workspace, micropython)
     (home / "nvs").mkdir(mode=0o700, parents=True, exist_ok=True)
     seed = vault.get(KEY) or os.urandom(SEED_BYTES)
     vault.set(KEY, seed)

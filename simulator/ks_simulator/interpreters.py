@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from ks_viper.build import NUMBERS
+
 OLDEST_MICROPYTHON = (1, 24)
 ARCHITECTURES = ("amd64", "i386")
 HEAPS = {"amd64": "512k", "i386": "128k"}
 PROBE = "import sys; print(*sys.implementation[1][:2], 64 if sys.maxsize > 2**31 else 32)"
+PROBE_NATIVE = "import sys; print(getattr(sys.implementation, '_mpy', 0) >> 10)"
 PROBE_LIMIT_S = 20
 
 
@@ -43,22 +47,33 @@ def _candidates(architecture: str) -> list[Path]:
 
 def _probe(program: Path, bits: int) -> bool:
     try:
-        done = subprocess.run(
-            [str(program), "-c", PROBE],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_LIMIT_S,
-            check=True,
-        )
-        major, minor, found_bits = (int(part) for part in done.stdout.split())
+        major, minor, found_bits = (int(part) for part in _printed(program, PROBE).split())
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
     return (major, minor) >= OLDEST_MICROPYTHON and found_bits == bits
 
 
+def native_architecture(program: Path) -> str:
+    """For which architecture a MicroPython loads native code; "" for none that is made here."""
+    try:
+        return str(NUMBERS.get(int(_printed(program, PROBE_NATIVE)), ""))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+
+
+def _printed(program: Path, code: str) -> str:
+    return subprocess.run(
+        [str(program), "-c", code],
+        capture_output=True, text=True, timeout=PROBE_LIMIT_S, check=True,
+    ).stdout  # fmt: skip
+
+
 def cpython_command() -> list[str]:
-    """CPython as a terminal has it: nothing but the standard library and what is in the slot."""
-    return [sys.executable, "-I", "-S", "-B", "-u"]
+    """CPython as a terminal has it: the standard library, what is in the slot, and PyNaCl."""
+    runner = Path(__file__).with_name("cpython.py")
+    found = importlib.util.find_spec("nacl")
+    site = str(Path(found.origin).parents[1]) if found and found.origin else ""
+    return [sys.executable, "-I", "-S", "-B", "-u", str(runner), site]
 
 
 def micropython_command(program: Path, architecture: str, heap: str = "") -> list[str]:
