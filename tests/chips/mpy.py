@@ -1,0 +1,85 @@
+"""Takes the viper functions out of an .mpy file: their code, and the tables it refers to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ks_viper import native
+from ks_viper.native import Malformed
+
+FUNCTION_TABLE = 0  # the kind of the object that stands for MicroPython's `mp_fun_table`
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function; `code` is empty for bytecode. Native code starts at its first byte."""
+
+    kind: int
+    code: bytes
+    children: tuple[Function, ...]
+
+    @property
+    def is_viper(self) -> bool:
+        return bool(self.kind == native.VIPER)
+
+
+@dataclass(frozen=True)
+class Module:
+    """`names` has None for those that every interpreter knows by a number."""
+
+    names: tuple[str | None, ...]
+    object_kinds: tuple[int, ...]
+    outer: Function
+
+    @property
+    def function_table(self) -> int:
+        """The number of the object that is the function table."""
+        return self.object_kinds.index(FUNCTION_TABLE)
+
+
+def read(content: bytes) -> Module:
+    """The parts of an .mpy file. Raises Malformed."""
+    reader = _Reader(content)
+    try:
+        module = reader.module()
+    except IndexError:
+        raise Malformed("the file ends too early") from None
+    if not reader.is_at_end:
+        raise Malformed("something follows the last function")
+    return module
+
+
+class _Reader(native._Reader):
+    def module(self) -> Module:
+        names, objects = self._number(), self._number()
+        return Module(
+            tuple(self._name() for _ in range(names)),
+            tuple(self._object() for _ in range(objects)),
+            self._whole_function(),
+        )
+
+    def _name(self) -> str | None:
+        length = self._number()
+        if length & 1:
+            return None
+        first = self._position
+        self._skip((length >> 1) + 1)
+        text: bytes = self._module[first : self._position - 1]
+        return text.decode()
+
+    def _object(self) -> int:
+        kind: int = self._module[self._position]
+        self._skip_object()
+        return kind
+
+    def _whole_function(self) -> Function:
+        header = self._number()
+        kind, has_children, length = header & 3, header & 4, header >> 3
+        first = self._position
+        self._skip(length)
+        code = b""
+        if kind != native.BYTECODE:
+            code = self._module[first : self._position]
+            self._number()  # viper's flags
+        count = self._number() if has_children else 0
+        return Function(kind, code, tuple(self._whole_function() for _ in range(count)))
