@@ -277,15 +277,20 @@ def _select():
 
 
 def _tighten(load):
-    columns = _Columns()
-    columns.write(f"acc = {HALF}")
-    for i in range(LIMBS):
-        columns.write(f"x = {load.format('b', i)}")
-        columns.write("acc = x + acc")
-        columns.write("acc = x + acc")
-        columns.write(f"acc = {load.format('a', i)} + acc")
-        _carry(columns, i)
-    return columns.lines + _last_carry()
+    return [
+        f"acc = {HALF}",
+        "i = 0",
+        f"while i < {LIMBS}:",
+        f"    x = {load.format('b', 'i')}",
+        "    acc = x * 2 + acc",
+        f"    acc = {load.format('a', 'i')} + acc",
+        f"    d[i] = (acc & {MASK}) - {HALF}",
+        f"    acc = (acc >> {LIMB_BITS}) + {HALF}",
+        "    i += 1",
+        f"acc = acc - {HALF}",
+        *[f"c{i} = {load.format('d', i)}" for i in range(3)],
+        *_last_carry(),
+    ]
 
 
 def _repeat():
