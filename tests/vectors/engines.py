@@ -5,6 +5,7 @@ The facade chooses by what lies in its folder, so each target gets a folder of i
 """
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from ks_viper.build import PARTS, compiled
-from tools.micropython import ROOT, interpreter, works
+from tools.micropython import ROOT, X86, interpreter, works
 
 from . import calls, cases, corpus, speccheck
 from .cases import Case
@@ -39,8 +40,8 @@ NAME = re.compile(r'^NAME = "(\w+)"$', re.MULTILINE)
 
 EVERYTHING = "KS_ALL_VECTORS"
 RANDOM_MESSAGES = 10_000
-# Of those, how many by default: what a terminal runs gets them all.
-FEWER_RANDOM_MESSAGES = {
+# How many by default: what a terminal runs gets them all, the slowest fewest.
+DEFAULT_RANDOM_MESSAGES = {
     ("viper", "i386"): RANDOM_MESSAGES,
     ("bigint", "amd64"): 250,
     ("bigint", "i386"): 250,
@@ -65,12 +66,14 @@ class Target:
         if os.environ.get(EVERYTHING):
             return RANDOM_MESSAGES
         place = (self.engine, self.interpreter)
-        return FEWER_RANDOM_MESSAGES.get(place, OTHERS_RANDOM_MESSAGES)
+        return DEFAULT_RANDOM_MESSAGES.get(place, OTHERS_RANDOM_MESSAGES)
 
     def missing(self) -> str:
         """Why this machine cannot ask it; empty when it can."""
         if self.interpreter != CPYTHON and not works(interpreter(self.interpreter)):
             return f"no MicroPython for {self.interpreter} here: make micropython says why"
+        if self.engine == "viper" and platform.machine() not in X86:
+            return f"no native code is made for a {platform.machine()} host"
         return ""
 
 
