@@ -7,11 +7,15 @@ must be in a region of the call, at a multiple of its size, and written only whe
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import unicorn
-from unicorn import arm_const, riscv_const
+from importlib import import_module
+from typing import Any
 
 from .runtime import REGION_BITS, RETURN, STACK, TRAPS, Call, Fault, Region, Trace
+
+# Not by `import`: their annotations are incomplete.
+unicorn: Any = import_module("unicorn")
+arm_const: Any = import_module("unicorn.arm_const")
+riscv_const: Any = import_module("unicorn.riscv_const")
 
 STACK_BYTES = 1 << 16
 PAGE = 1 << 12
@@ -126,10 +130,10 @@ class _Run:
         self._unicorn.mem_map(first, end - first)
         self._unicorn.mem_write(region.address, bytes(region.content))
 
-    def _block(self, machine: unicorn.Uc, address: int, size: int, data: object) -> None:
+    def _block(self, machine: Any, address: int, size: int, data: object) -> None:
         self.trace.path.append(address - self._call.code)
 
-    def _trap(self, machine: unicorn.Uc, address: int, size: int, data: object) -> None:
+    def _trap(self, machine: Any, address: int, size: int, data: object) -> None:
         registers = self._architecture
         try:
             arguments = [machine.reg_read(register) for register in registers.arguments]
@@ -138,7 +142,7 @@ class _Run:
             self._stop(fault)
 
     def _access(
-        self, machine: unicorn.Uc, kind: int, address: int, size: int, value: int, data: object
+        self, machine: Any, kind: int, address: int, size: int, value: int, data: object
     ) -> None:
         self.trace.addresses.append(address)
         number = (address >> REGION_BITS) - 1

@@ -39,9 +39,14 @@ class Module:
 
 def read(content: bytes) -> Module:
     """The parts of an .mpy file. Raises Malformed."""
-    reader = _Reader(content)
+    reader = native._Reader(content)
     try:
-        module = reader.module()
+        names, objects = reader._number(), reader._number()
+        module = Module(
+            tuple(_name(reader) for _ in range(names)),
+            tuple(_object(reader) for _ in range(objects)),
+            _function(reader),
+        )
     except IndexError:
         raise Malformed("the file ends too early") from None
     if not reader.is_at_end:
@@ -49,37 +54,30 @@ def read(content: bytes) -> Module:
     return module
 
 
-class _Reader(native._Reader):
-    def module(self) -> Module:
-        names, objects = self._number(), self._number()
-        return Module(
-            tuple(self._name() for _ in range(names)),
-            tuple(self._object() for _ in range(objects)),
-            self._whole_function(),
-        )
+def _name(reader: native._Reader) -> str | None:
+    length = reader._number()
+    if length & 1:
+        return None
+    first = reader._position
+    reader._skip((length >> 1) + 1)
+    text: bytes = reader._module[first : reader._position - 1]
+    return text.decode()
 
-    def _name(self) -> str | None:
-        length = self._number()
-        if length & 1:
-            return None
-        first = self._position
-        self._skip((length >> 1) + 1)
-        text: bytes = self._module[first : self._position - 1]
-        return text.decode()
 
-    def _object(self) -> int:
-        kind: int = self._module[self._position]
-        self._skip_object()
-        return kind
+def _object(reader: native._Reader) -> int:
+    kind: int = reader._module[reader._position]
+    reader._skip_object()
+    return kind
 
-    def _whole_function(self) -> Function:
-        header = self._number()
-        kind, has_children, length = header & 3, header & 4, header >> 3
-        first = self._position
-        self._skip(length)
-        code = b""
-        if kind != native.BYTECODE:
-            code = self._module[first : self._position]
-            self._number()  # viper's flags
-        count = self._number() if has_children else 0
-        return Function(kind, code, tuple(self._whole_function() for _ in range(count)))
+
+def _function(reader: native._Reader) -> Function:
+    header = reader._number()
+    kind, has_children, length = header & 3, header & 4, header >> 3
+    first = reader._position
+    reader._skip(length)
+    code = b""
+    if kind != native.BYTECODE:
+        code = reader._module[first : reader._position]
+        reader._number()  # viper's flags
+    count = reader._number() if has_children else 0
+    return Function(kind, code, tuple(_function(reader) for _ in range(count)))

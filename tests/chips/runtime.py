@@ -100,7 +100,7 @@ class Call:
             return self._object(_signed(arguments[0]) if arguments[1] == SIGNED else arguments[0])
         if member == LOAD_GLOBAL:
             name = self._names[arguments[0]]
-            if name not in self._variables:
+            if name is None or name not in self._variables:
                 raise Fault(f"no global {name}")
             return self._handle(self._variables[name])
         if member == SWAP_GLOBALS:
