@@ -20,13 +20,14 @@ from ks_viper import build
 from .reference import sha512
 
 REFERENCE = "reference"
-# Native parts of each: the hash alone takes little memory, and helps big integers most.
-NATIVE_PARTS = {
-    "viper": build.PARTS,
-    "bigint-native-hash": ("viper_sha512",),
-    "bigint": (),
+ENGINES = ("viper", "viper-1-table", "bigint-native-hash", "bigint")
+# Native parts, and the tables of each base: the whole of it, what a terminal with a small heap has,
+# the hash alone, which takes little memory and helps big integers most, and none.
+NATIVE = {
+    "viper": (build.PARTS, build.TABLES),
+    "viper-1-table": (build.PARTS, 1),
+    "bigint-native-hash": (("viper_sha512",), build.TABLES),
 }
-ENGINES = tuple(NATIVE_PARTS)
 MESSAGE_BYTES = 300
 SAMPLES = 8
 HEAP_KIB = 128  # DESIGN.md, budgets; for the interpreter's `-X heapsize`
@@ -99,8 +100,9 @@ def lay_out(folder: Path, name: str) -> Engine:
                 sources[f"ks_crypto/{path.stem}"] = path.read_bytes()
     for module, source in sources.items():
         _compile(engine.folder / module, source)
-    for part in NATIVE_PARTS.get(name, ()):
-        compiled = build.compiled(part, ARCHITECTURE)
+    parts, tables = NATIVE.get(name, ((), 0))
+    for part in parts:
+        compiled = build.compiled(part, ARCHITECTURE, tables)
         (engine.folder / "ks_crypto" / f"{part}.mpy").write_bytes(compiled)
     return engine
 

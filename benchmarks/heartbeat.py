@@ -21,8 +21,6 @@ from ks_simulator.interpreters import find_micropython, micropython_command
 from ks_simulator.keys import RoleKeys
 from ks_simulator.provision import provision_folder
 from ks_simulator.server import ServerFailed, ServerProcess, server_settings
-from ks_viper.build import PARTS
-from ks_viper.build import compiled as compiled_native
 
 from .engines import ARCHITECTURE
 from .figure import Figure, Unavailable
@@ -30,7 +28,7 @@ from .figure import Figure, Unavailable
 HEARTBEATS = 40
 LEFT_OUT = 5  # the first: tables are made, files opened
 LIMIT_S = 60
-HEAP = "192k"  # enough: what a terminal needs is another topic
+HEAP = "192k"  # has room for the script: what a terminal needs is another topic
 SCRIPT = Path(__file__).parent / "reference" / "heartbeats.py"
 
 
@@ -60,12 +58,9 @@ async def _measure(program: Path) -> list[tuple[int, int, int]]:
         )
         async with ServerProcess(settings).running() as server:
             terminal = folder / "terminal"
-            release = build(compiled(installed_files()), version="1.0.0", counter=1)
-            signed = release.signed(keys.release)
+            files = compiled(installed_files(), architecture=ARCHITECTURE)
+            signed = build(files, version="1.0.0", counter=1).signed(keys.release)
             provision_folder(terminal, "terminal-1", server.url, keys.trusted(), signed)
-            for part in PARTS:
-                native = compiled_native(part, ARCHITECTURE)
-                (terminal / "slot_a" / "ks_crypto" / f"{part}.mpy").write_bytes(native)
             (terminal / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
             return await _heartbeats(micropython_command(program, "i386", HEAP), terminal)
 
