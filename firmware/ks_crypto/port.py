@@ -68,7 +68,7 @@ class Ed25519Crypto:
 
     def _piece(self, public):
         if not self._is(self._making, public):
-            self._prepared = None  # its table is where the new one goes
+            self._prepared = self._making = None  # their table is where the new one goes
             if self._load(public):
                 return True
             self._making = ed25519.prepare(public, self._table)

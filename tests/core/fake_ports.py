@@ -88,6 +88,11 @@ class File:
         self._position += len(piece)
         return piece
 
+    def readinto(self, buffer):
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
     def readline(self):
         end = self._data.find(b"\n", self._position) + 1
         return self.read(end - self._position if end else -1)

@@ -224,3 +224,46 @@ def test_a_sleep_can_be_ended_early():
         return seen
 
     assert asyncio.run(story()) == ["awake", "awake again", "slept"]
+
+
+def test_a_wake_up_between_two_pieces_of_work_ends_the_sleep_that_follows_them():
+    async def story():
+        sleep = WakeableSleep()
+        seen = []
+
+        def life():
+            yield Sleep(0)
+            sleep.wake()
+            for _ in range(3):
+                yield Sleep(0)
+                seen.append("piece")
+            yield Sleep(1000000)
+            seen.append("awake")
+
+        await drive(life(), Http(), sleep=sleep)
+        return seen
+
+    assert asyncio.run(story()) == ["piece", "piece", "piece", "awake"]
+
+
+def test_a_sleep_of_no_time_lets_others_have_their_turn():
+    async def story(sleep):
+        seen = []
+
+        def life():
+            for _ in range(3):
+                seen.append("piece")
+                yield Sleep(0)
+
+        async def other():
+            for _ in range(2):
+                seen.append("other")
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        await drive(life(), Http(), sleep=sleep)
+        await task
+        return seen
+
+    for sleep in (asyncio.sleep, WakeableSleep()):
+        assert asyncio.run(story(sleep)) == ["piece", "other", "piece", "other", "piece"]

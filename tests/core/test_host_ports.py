@@ -176,6 +176,7 @@ def test_random_bytes_do_not_repeat():
     rng = HostRng()
     assert len(rng.random_bytes(32)) == 32
     assert rng.random_bytes(16) != rng.random_bytes(16)
+    assert rng.is_ready()
 
 
 def test_the_board_shows_an_event_as_one_line_that_splits_at_its_spaces():

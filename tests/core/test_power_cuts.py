@@ -1,6 +1,6 @@
 """The power goes at every flash operation in turn; then the terminal boots again."""
 
-# heap: 256k because the agent, compiled here, shares it with the test's server and flash
+# heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
 from fake_ports import PowerCut
 from fakes import ADMIN_SEEDS, acknowledgement, public_text, ready

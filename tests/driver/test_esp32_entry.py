@@ -49,14 +49,18 @@ class Nvs:
 class Wlan:
     IF_STA = 0
     made: "list[Wlan]" = []  # noqa: RUF012
+    is_on = False  # the one radio, whichever object it is asked through
 
     def __init__(self, interface: int) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.answers: list[bool] = []
         Wlan.made.append(self)
 
-    def active(self, on: bool) -> None:
-        self.calls.append(("active", on))
+    def active(self, on: "bool | None" = None) -> bool:
+        if on is not None:
+            self.calls.append(("active", on))
+            Wlan.is_on = on
+        return Wlan.is_on
 
     def isconnected(self) -> bool:
         return self.answers.pop(0) if self.answers else True
@@ -95,6 +99,7 @@ def module(name: str, **contents: Any) -> ModuleType:
 def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The chip's modules; whatever is imported while they are there is forgotten afterwards."""
     Wlan.made.clear()
+    Wlan.is_on = False
     before = set(sys.modules)
     monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs))
     monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))
@@ -146,6 +151,17 @@ async def test_wifi_is_joined_once_and_again_when_the_network_changes(
         ("disconnect",),
         ("connect", "second", "secret"),
     ]
+
+
+def test_random_numbers_are_good_for_keys_while_the_radio_is_on(chip: pytest.MonkeyPatch) -> None:
+    wifi_module = importlib.import_module("ks_board.wifi")
+    rng = wifi_module.RadioRng()
+    assert not rng.is_ready()
+    wifi_module.Wifi(lambda: ("name", "secret"))
+    assert rng.is_ready()
+    assert len(rng.random_bytes(32)) == 32
+    Wlan.made[-1].active(False)
+    assert not rng.is_ready()
 
 
 async def test_a_network_that_cannot_be_joined_is_a_link_failure(chip: pytest.MonkeyPatch) -> None:
@@ -270,3 +286,4 @@ def test_the_ports_are_those_of_the_chip(chip: pytest.MonkeyPatch, tmp_path: Pat
     assert ports.partition.running == "b"
     assert ports.board.temperature_c() is None
     assert ports.vault.get("key") is None
+    assert not ports.rng.is_ready()
