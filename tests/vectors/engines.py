@@ -28,7 +28,7 @@ CPYTHON = "cpython"
 NATIVE = {"amd64": "x64", "i386": "x86"}
 # The 32-bit one has the heap of a plain ESP32; objects take twice the room on 64 bit.
 HEAPS = {"amd64": "256k", "i386": "128k"}
-LIMIT_S = 600
+LIMIT_S = 1200
 
 # By `ed25519.ENGINE`, and where each is asked.
 ENGINES = {
