@@ -30,6 +30,10 @@ _SMALL_ORDER_Y = (
     0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
 )
 
+# The highest bytes of these, of p and above, and of L: others need no arithmetic to be told.
+_SUSPECT_TOPS = (0, 5, 0x7A, 0x7F)
+_ORDER_TOP = 0x10
+
 _OCTETS = (bytes, bytearray, memoryview)
 
 
@@ -41,7 +45,7 @@ def acceptable(public, signature):
     """
     if len(public) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    if int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
+    if signature[63] >= _ORDER_TOP and int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
         return False
     return acceptable_point(public) and acceptable_point(signature[:32])
 
@@ -51,7 +55,7 @@ def octets(value, length, name):
     # A view of wider items has more bytes than its length says.
     if not isinstance(value, _OCTETS) or len(value) != length or len(bytes(value)) != length:
         raise ValueError("%s must be %d bytes" % (name, length))
-    return bytes(value)
+    return value if isinstance(value, bytes) else bytes(value)
 
 
 def reiterable(pieces):
@@ -82,5 +86,7 @@ def piece_octets(piece):
 
 def acceptable_point(encoded):
     """Whether 32 bytes may be looked at as a point: its y is canonical and not of small order."""
+    if encoded[31] & 127 not in _SUSPECT_TOPS:
+        return True
     y = int.from_bytes(encoded, "little") & _Y_MASK
     return y < FIELD_PRIME and y not in _SMALL_ORDER_Y

@@ -161,3 +161,9 @@ def test_the_port_signs_verifies_and_hashes():
     running = crypto.sha256()
     running.update(b"abc")
     assert running.digest()[:4] == unhexlify("ba7816bf")
+
+
+def test_what_is_told_by_its_highest_byte_covers_all_that_is_refused():
+    refused = set([y >> 248 for y in strict._SMALL_ORDER_Y] + [strict.FIELD_PRIME >> 248])
+    assert refused == set(strict._SUSPECT_TOPS)
+    assert strict.GROUP_ORDER >> 248 == strict._ORDER_TOP
