@@ -29,15 +29,14 @@ from .native import Sizes, sizes
 PEER = "RFC 8032's Python"
 PREPARED, VERIFY = "verify-prepared", "verify"
 MEASURED = ("keygen", "sign", VERIFY, PREPARED)
-# The least ratio to the reference, by count and by clock.
-GOALS: Mapping[tuple[str, str], tuple[int, int]] = {
+# The least ratio to the reference, by count and by clock. Big integers are measured with the native
+# hash as well, since in plain Python SHA-512 takes most of a signature.
+GOALS: Mapping[tuple[str, str], tuple[int, int | None]] = {
     ("viper", "keygen"): (60, 60),
     ("viper", "sign"): (140, 150),
     ("viper", PREPARED): (90, 90),
-    ("bigint-native-hash", "sign"): (30, 30),
-    ("bigint-native-hash", VERIFY): (15, 15),
-    ("bigint", "sign"): (30, 30),
-    ("bigint", VERIFY): (15, 15),
+    ("bigint-native-hash", "sign"): (30, None),
+    ("bigint-native-hash", VERIFY): (15, None),
 }
 # Runs of an operation in one process: few to be counted, and some 20 ms to be timed.
 COUNTED = {REFERENCE: 3, "viper": 8, "viper-1-table": 8, "bigint-native-hash": 4, "bigint": 2}

@@ -74,14 +74,19 @@ class Prepared:
         return self._making is None
 
     def is_valid(self):
-        """Whether the table gives minus the key itself for the digits of one.
+        """Whether the table gives minus the key itself for the digits of one, and nothing for zero.
 
         It looks at some of the entries only: keep a hash beside the table as well.
         """
-        comb_digits(ONE)
-        octets[:] = ONE
-        made = encoded(_memory, COMB, digits, self.table, self.table)
+        if self._multiple(bytes(32)) != ONE:
+            return False
+        made = self._multiple(ONE)
         return made[:31] == self.public[:31] and made[31] ^ 128 == self.public[31]
+
+    def _multiple(self, number):
+        comb_digits(number)
+        octets[:] = ONE
+        return encoded(_memory, COMB, digits, self.table, self.table)
 
     def verify(self, pieces, signature):
         """Whether the equation holds; the table must be whole."""
