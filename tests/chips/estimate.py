@@ -6,13 +6,17 @@ prints a table in Markdown. The instructions are those that the machine code of 
 executes for xtensawin, all of them and no others: the bytecode around them, the functions of the
 interpreter that they call (some for each argument of a call) and SHA-256 are not in it.
 
-The cycles are an estimate, between two models of the processor. What they have in common is GCC's
-description of the Xtensa pipeline (gcc/config/xtensa/xtensa.md): an instruction a cycle, the result
-of a load or of a 32-bit multiplication a cycle later. What is not documented is the price of a
-literal (`l32r`): it is read from the memory that holds the code, over the bus that fetches
-instructions. On an ESP8266 that was measured to take 6 to 8 cycles in place of one
-(https://github.com/earlephilhower/esp-quick-toolchain/pull/33). `low` takes it for a load as any
-other, `high` has 8 cycles, and one more for each jump to an address that is not aligned.
+The cycles are an estimate, between two models of the processor, with code and data in the chip's
+internal memory. What they have in common is GCC's description of the Xtensa pipeline
+(gcc/config/xtensa/xtensa.md): an instruction a cycle, the result of a load or of a 32-bit
+multiplication a cycle later. They differ in
+
+- branches that are taken: 3 or 4 cycles; on an ESP32 a loop's decrement and branch were measured
+  to take 5 together (https://pcm1723.hateblo.jp/entry/20180417/1523947500);
+- calls and returns: 3 or 8 cycles, since registers of outer windows may have to be saved;
+- literals (`l32r`), which are read from the memory that holds the code: as other loads, or 8
+  cycles. Nothing is documented of an ESP32; 6 to 8 were measured on an ESP8266
+  (https://github.com/earlephilhower/esp-quick-toolchain/pull/33).
 """
 
 from __future__ import annotations
