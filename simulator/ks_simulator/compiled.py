@@ -2,8 +2,9 @@
 
 Source has to be compiled on the terminal, which takes more memory than running it: mpy-cross does
 it here. Every function, text and name takes room on the terminal, so what is not needed stays
-behind: what nothing in the release names, the explanations in exceptions (their codes tell the
-cause, and docs/protocol.md what a code means), and the names that are private to a module.
+behind: what nothing in the release names, the names of constants, the explanations in exceptions
+(their codes tell the cause, and docs/protocol.md what a code means), and the names that are private
+to a module.
 
 With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
 (`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
@@ -18,6 +19,7 @@ from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
+from . import constants
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -26,7 +28,7 @@ NOT_ON_A_TERMINAL = (
 )  # fmt: skip
 # Of the crypto, a terminal needs the modules of the one engine that it has.
 NATIVE_ENGINE = "ks_crypto/viper"
-PLAIN_ENGINE = ("ks_crypto/bigint.py", "ks_crypto/sha512_words.py")
+PLAIN_ENGINE = ("ks_crypto/bigint", "ks_crypto/sha512_words")
 ARCHITECTURES = tuple(build.WORD_BITS)
 # More are faster, but the small heap has no room for them.
 TABLES = 1
@@ -47,6 +49,7 @@ def compiled(
         for path, content in sorted(files.items())
         if path.endswith(".py") and _is_needed(path, architecture)
     }
+    constants.inline(trees, entry)
     while _leave_out_unused(trees, entry):
         pass
     for path, tree in trees.items():
@@ -82,7 +85,7 @@ def with_native_code(
 def _is_needed(path: str, architecture: str) -> bool:
     if path in NOT_ON_A_TERMINAL:
         return False
-    return path not in PLAIN_ENGINE if architecture else not path.startswith(NATIVE_ENGINE)
+    return not path.startswith(PLAIN_ENGINE if architecture else NATIVE_ENGINE)
 
 
 def _parsed(path: str, content: bytes) -> ast.Module:
