@@ -10,19 +10,20 @@ from .backoff import SPREAD_MS, Backoff, Link
 from .clock import Clock
 from .config import Config
 from .effects import Restart, Sleep
-from .errors import LocalError, PeerError, Refused, Unbound
-from .exchange import Exchange, wait_s
-from .identity import Identity, read_factory
+from .errors import PeerError, Refused, Unbound
+from .exchange import RTO_MAX_S, RTO_MIN_S, Exchange, wait_s
+from .identity import Identity
 from .log import Log, upload
 from .outbox import Outbox
 from .ports import KEY_NEXT, random_below
-from .store import STATE, Store
+from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
 from .update_state import Progress
 
 # Loaded when there is something for them to do and let go afterwards: a quarter of the code that
 # a heartbeat never needs.
 SELDOM = (
+    "startup",
     "effectors",
     "commands",
     "performed",
@@ -39,17 +40,11 @@ SELDOM = (
 
 FIRST_RETRY_MS = 60000
 LONGEST_RETRY_MS = 3600000
-RTO_MIN_S = 10
-RTO_MAX_S = 3600
 DEFAULT_RTO_S = 60
 RTY_MIN_S = 1
 RTY_MAX_S = 3600
 TRIAL_WAIT_MAX_MS = 30000
 LOG_UPLOAD_PAUSE_MS = 300000
-RTO_PATH = STATE + "rto.toon"
-CRASH_PATH = STATE + "crash.toon"
-# What a dormant terminal keeps: its id, what it performed, which keys it distrusts, its slots.
-LEFT = ("identity.toon", "performed.toon", "trust.toon", "boot.toon", "outbox")
 MEGABYTE = 1048576
 
 
@@ -71,7 +66,7 @@ class Agent:
             ports, self.identity, self.trust, self.config, self.clock, self.link, self.log
         )
         self._backoff = Backoff(ports.rng)
-        self._rto_s = DEFAULT_RTO_S
+        self.rto_s = DEFAULT_RTO_S
         self._beats = 0
         self._unknown = False
         self._logs_not_before_ms = 0
@@ -80,11 +75,15 @@ class Agent:
 
     def run(self):
         if self.identity.state == life.DORMANT:
-            self._end()
+            self._effectors().end()
             return
-        while self.identity.state == life.BLANK and not self._make_key():
+        while not self._startup().has_key():
             yield Sleep(self._backoff.failed())
-        self._boot()
+        self._backoff.succeeded()
+        self._startup().boot()
+        self.ports.board.unload(SELDOM)
+        self._updater().settle()
+        self.ports.board.unload(SELDOM)
         yield from self._rest(self._first_wait_ms())
         while True:
             wait_ms = yield from self._cycle()
@@ -122,6 +121,11 @@ class Agent:
             self.log.warn("server key not prepared: " + str(error))
             return True
 
+    def _startup(self):
+        from .startup import Startup
+
+        return Startup(self)
+
     def _effectors(self):
         from .effectors import Effectors
 
@@ -132,66 +136,22 @@ class Agent:
 
         return Updater(self)
 
-    def _make_key(self):
-        """Whether there is a key now. Without entropy there is none: not yet."""
-        try:
-            self.identity.make_key()
-        except LocalError as error:
-            self.ports.board.show("no_key", {"reason": str(error)})
-            self.log.error("no key: " + str(error))
-            return False
-        self._backoff.succeeded()
-        self.ports.board.show("key_made", {})
-        return True
-
-    def _boot(self):
-        if not self.identity.adopted:
-            self._adopt()
-        elif not self.config.get("SERVER"):
-            self._configure(read_factory(self.ports.fs))
-        if self.trust.restored:
-            self.log.error("the trust store was damaged: back to the factory's keys")
-        interval = self.store.read_or_none(RTO_PATH) or {}
-        self._rto_s = wait_s(interval, "RTO", RTO_MIN_S, RTO_MAX_S) or DEFAULT_RTO_S
-        crash = self.store.read_or_none(CRASH_PATH)
-        if crash is not None:
-            self.log.add("FATAL", "crashed: %s %s" % (crash.get("CLASS"), crash.get("TEXT")))
-            self.store.remove(CRASH_PATH)
-        self._effectors().settle()
-        self.config.end_trial()
-        self.ports.board.unload(SELDOM)
-        self._updater().settle()
-        self.ports.board.unload(SELDOM)
-
-    def _adopt(self):
-        factory = read_factory(self.ports.fs)
-        self._configure(factory)
-        self.identity.adopt(factory)
-
-    def _configure(self, factory):
-        """The factory's configuration: at first, and where the terminal's own was damaged."""
-        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
-        try:
-            self.config.start(fields)
-        except PeerError as error:
-            raise LocalError("factory.toon: " + str(error))
-
     def _first_wait_ms(self):
         # After a power cut a whole site boots at once; a terminal that never registered is alone.
         if self.identity.state == life.UNREGISTERED:
             return 0
-        return random_below(self.ports.rng, min(self._rto_s * 1000, SPREAD_MS))
+        return random_below(self.ports.rng, min(self.rto_s * 1000, SPREAD_MS))
 
     def _cycle(self):
         """One conversation with the server; gives the ms to wait before the next."""
         try:
             if self.identity.state == life.WIPING:
-                yield from self._finish_wiping()
+                yield from self._effectors().finish_wiping()
             else:
                 yield from self._converse()
             self._backoff.succeeded()
             at_once = self.identity.state == life.WIPING or self.config.on_trial
-            return 0 if at_once else self._rto_s * 1000
+            return 0 if at_once else self.rto_s * 1000
         except Refused as refused:
             return self._after_refusal(refused)
         except PeerError as error:
@@ -294,20 +254,6 @@ class Agent:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
 
-    def _finish_wiping(self):
-        """The key stays until the acknowledgement is answered, at most 7 days."""
-        if self.identity.seed is not None and not self._effectors().key_has_expired():
-            yield from self._settle_rotation()
-            yield from self.outbox.flush(self.exchange)
-        self._end()
-
-    def _end(self):
-        self.outbox.clear()
-        self.identity.erase_key()
-        self.trust.forget()
-        self.store.clear(STATE[:-1], LEFT)
-        self.ports.board.show("dormant", {})
-
     def _upload_logs(self):
         level = self.config.get("LOG_LEVEL", "ERROR")
         now_ms = self.clock.ticks_ms()
@@ -318,8 +264,8 @@ class Agent:
 
     def _take_rto(self, answer):
         rto_s = wait_s(answer, "RTO", RTO_MIN_S, RTO_MAX_S)
-        if rto_s is not None and rto_s != self._rto_s:
-            self._rto_s = rto_s  # first: a flash that fails must not fail every heartbeat
+        if rto_s is not None and rto_s != self.rto_s:
+            self.rto_s = rto_s  # first: a flash that fails must not fail every heartbeat
             self.store.write(RTO_PATH, {"RTO": str(rto_s)})
 
     def _after_refusal(self, refused):

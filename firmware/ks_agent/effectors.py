@@ -15,6 +15,8 @@ WIPE_FIELDS = ("CMD1", "SINCE")
 # What WIPE and REVOKE leave: the id, the performed ids, and what they need to be acknowledged.
 # The key and the security counter are in the vault; the boot record says which slot is good.
 SPARED = ("identity.toon", "performed.toon", "wipe.toon", "boot.toon", "trust.toon", "outbox")
+# What a dormant terminal keeps: its id, what it performed, which keys it distrusts, its slots.
+LEFT = ("identity.toon", "performed.toon", "trust.toon", "boot.toon", "outbox")
 
 
 class Effectors:
@@ -214,6 +216,23 @@ class Effectors:
         if not expired and clock.now_ms() - last_ms >= HOUR_MS:
             store.write(WIPE_PATH, dict(record, LAST=clock.text()))
         return expired
+
+    def finish_wiping(self):
+        """The key stays until the acknowledgement is answered, at most 7 days."""
+        agent = self._agent
+        if agent.identity.seed is not None and not self.key_has_expired():
+            yield from self.settle_rotation()
+            yield from agent.outbox.flush(agent.exchange)
+        self.end()
+
+    def end(self):
+        """Dormant; may be interrupted and done again."""
+        agent = self._agent
+        agent.outbox.clear()
+        agent.identity.erase_key()
+        agent.trust.forget()
+        agent.store.clear(STATE[:-1], LEFT)
+        agent.ports.board.show("dormant", {})
 
     def finish_erasing(self):
         """Erase, or go on erasing after a power cut, then owe the acknowledgement."""

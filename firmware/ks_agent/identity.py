@@ -1,15 +1,11 @@
 """Who the terminal is: its key (in the vault), its id, and where it is in its life."""
 
-from . import life, signing, toon
-from .errors import KsError, LocalError
+from . import life, signing
 from .ports import KEY, KEY_NEXT, NETWORK
 from .states import Machine
-from .store import STATE, check_form
+from .store import STATE
 
 PATH = STATE + "identity.toon"
-FACTORY_PATH = "factory.toon"
-KEPT = ("D1", "D2", "D4", "D5", "M1", "OTRT")
-FACTORY_MAX_BYTES = 4096
 # No terminal registers without a type.
 TYPE = "ESP32_TERMINAL"
 
@@ -50,33 +46,21 @@ class Identity:
             self._public = signing.b64(self._ports.crypto.public_key(self.seed))
         return self._public
 
-    def make_key(self):
-        """First boot: the key exists whole or not at all, since the vault sets it at once.
-
-        LocalError where none can be made now.
-        """
-        from .new_key import new_seed
-
-        seed = new_seed(self._ports)
+    def take_first_seed(self, seed):
+        """First boot: the key exists whole or not at all, since the vault sets it at once."""
         self._machine.step("key_made")
         if self.adopted:  # the vault has lost the key before this one
             self._write(dict(self._record, STATE=self.state))
         self._ports.vault.set(KEY, seed)
         self.use_seed(seed)
 
+    def adopt(self, record):
+        """What the terminal is from now on: the factory's words, with D1 and D2."""
+        self._write(dict(record, STATE=self.state))
+
     def use_seed(self, seed):
         self.seed = seed
         self._public = None
-
-    def adopt(self, factory):
-        """Take the factory's words over; without an id, the key gives one."""
-        record = {key: factory[key] for key in KEPT if key in factory}
-        if "D1" not in record:
-            public = signing.unb64(self.public_text())
-            record["D1"] = "ks-" + signing.sha256_hex(self._ports.crypto, public)[:16]
-        record.setdefault("D2", TYPE)
-        record["STATE"] = self.state
-        self._write(record)
 
     @property
     def adopted(self):
@@ -121,18 +105,3 @@ class Identity:
 
 def _whole(seed):
     return seed if seed is not None and len(seed) == 32 else None
-
-
-def read_factory(fs):
-    """factory.toon as provisioning wrote it; {} when there is none. LocalError for any other."""
-    try:
-        with fs.open(FACTORY_PATH, "rb") as file:
-            data = file.read(FACTORY_MAX_BYTES + 1)
-    except OSError:
-        return {}
-    try:
-        factory = toon.decode(data, FACTORY_MAX_BYTES)
-        check_form(factory)
-        return factory
-    except KsError as error:
-        raise LocalError(FACTORY_PATH + ": " + str(error))

@@ -13,6 +13,7 @@ from .tokens import check_value
 
 STATE = "data/state/"
 WIPE_PATH = STATE + "wipe.toon"
+RTO_PATH = STATE + "rto.toon"
 MAX_RECORD_BYTES = 16384
 
 _TRAILER = b"# crc32:"

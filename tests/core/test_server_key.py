@@ -6,7 +6,7 @@ from fake_ports import CRYPTO, PowerCut, QuickCrypto
 from fakes import ADMIN_SEEDS, SERVER_SEED, Terminal, acknowledgement, public_text
 
 from ks_agent import signing
-from ks_crypto import port
+from ks_crypto import ed25519, port
 from ks_driver.host import TABLE_PATH
 
 PIECES = 6
@@ -230,15 +230,21 @@ class Engine(QuickCrypto):
 class WithTables:
     """`with WithTables() as engine`: the real crypto port has tables, of a fake engine."""
 
+    NAMES = ("TABLE_BYTES", "public_key", "sign", "verify", "prepare", "forget", "let_go")
+
     def __enter__(self):
-        self._kept = port.ed25519, port._tables[:]
-        port.ed25519 = Engine()
+        self._kept = {name: getattr(ed25519, name) for name in self.NAMES}
+        self._tables = port._tables[:]
+        engine = Engine()
+        for name in self.NAMES:
+            setattr(ed25519, name, getattr(engine, name))
         port._tables.clear()
-        return port.ed25519
+        return engine
 
     def __exit__(self, *_):
-        port.ed25519 = self._kept[0]
-        port._tables.extend(self._kept[1])
+        for name in self.NAMES:
+            setattr(ed25519, name, self._kept[name])
+        port._tables.extend(self._tables)
 
 
 def booted(terminal):

@@ -1,0 +1,91 @@
+"""What a boot does before the first conversation; at the first one, the terminal becomes somebody.
+
+Apart from the agent, because a heartbeat needs none of it.
+"""
+
+from . import life, signing, toon
+from .errors import KsError, LocalError, PeerError
+from .exchange import RTO_MAX_S, RTO_MIN_S, wait_s
+from .identity import TYPE
+from .store import RTO_PATH, STATE, check_form
+
+FACTORY_PATH = "factory.toon"
+FACTORY_MAX_BYTES = 4096
+KEPT = ("D1", "D2", "D4", "D5", "M1", "OTRT")
+CRASH_PATH = STATE + "crash.toon"
+
+
+class Startup:
+    def __init__(self, agent):
+        self._agent = agent
+
+    def has_key(self):
+        """Whether there is a private key, or one could be made. Without entropy it cannot yet."""
+        agent = self._agent
+        if agent.identity.state != life.BLANK:
+            return True
+        from .new_key import new_seed
+
+        try:
+            agent.identity.take_first_seed(new_seed(agent.ports))
+        except LocalError as error:
+            agent.ports.board.show("no_key", {"reason": str(error)})
+            agent.log.error("no key: " + str(error))
+            return False
+        agent.ports.board.show("key_made", {})
+        return True
+
+    def boot(self):
+        """LocalError where the factory's words are needed and cannot be used."""
+        agent = self._agent
+        if not agent.identity.adopted:
+            self._adopt()
+        elif not agent.config.get("SERVER"):
+            self._configure(read_factory(agent.ports.fs))
+        if agent.trust.restored:
+            agent.log.error("the trust store was damaged: back to the factory's keys")
+        interval = agent.store.read_or_none(RTO_PATH) or {}
+        agent.rto_s = wait_s(interval, "RTO", RTO_MIN_S, RTO_MAX_S) or agent.rto_s
+        crash = agent.store.read_or_none(CRASH_PATH)
+        if crash is not None:
+            agent.log.add("FATAL", "crashed: %s %s" % (crash.get("CLASS"), crash.get("TEXT")))
+            agent.store.remove(CRASH_PATH)
+        from .effectors import Effectors  # now, since it takes the room of all the above
+
+        Effectors(agent).settle()
+        agent.config.end_trial()
+
+    def _adopt(self):
+        """Take the factory's words over; without an id, the key gives one."""
+        agent = self._agent
+        factory = read_factory(agent.ports.fs)
+        self._configure(factory)
+        record = {key: factory[key] for key in KEPT if key in factory}
+        if "D1" not in record:
+            public = signing.unb64(agent.identity.public_text())
+            record["D1"] = "ks-" + signing.sha256_hex(agent.ports.crypto, public)[:16]
+        record.setdefault("D2", TYPE)
+        agent.identity.adopt(record)
+
+    def _configure(self, factory):
+        """The factory's configuration: at first, and where the terminal's own was damaged."""
+        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
+        try:
+            self._agent.config.start(fields)
+        except PeerError as error:
+            raise LocalError(FACTORY_PATH + ": " + str(error))
+
+
+def read_factory(fs):
+    """factory.toon as provisioning wrote it; {} when there is none. LocalError for any other."""
+    try:
+        with fs.open(FACTORY_PATH, "rb") as file:
+            data = file.read(FACTORY_MAX_BYTES + 1)
+    except OSError:
+        return {}
+    try:
+        factory = toon.decode(data, FACTORY_MAX_BYTES)
+        check_form(factory)
+        return factory
+    except KsError as error:
+        raise LocalError(FACTORY_PATH + ": " + str(error))
