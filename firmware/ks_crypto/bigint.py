@@ -113,10 +113,6 @@ def prepare(public, table=None, whole=False):
     return Prepared(public)
 
 
-def let_go():
-    """Nothing: this engine loads nothing later."""
-
-
 def forget():
     """Drop the expanded private key that is kept from the last seed used (for a wipe)."""
     global _expanded  # noqa: PLW0603

@@ -22,6 +22,8 @@ Faults: a message that reads differently the second time is refused, and `sign(.
 verifies what it made. "bigint" protects nothing: see there.
 """
 
+import sys
+
 from .strict import (
     PUBLIC_KEY_BYTES,
     SEED_BYTES,
@@ -32,6 +34,9 @@ from .strict import (
     piece_octets,
     reiterable,
 )
+
+_PACKAGE = __name__.rpartition(".")[0]
+_SELDOM = ("kept_table", "viper_tables", "viper_making", "viper_points", "viper_programs")
 
 
 def _chosen():
@@ -121,8 +126,14 @@ def forget():
 
 
 def let_go():
-    """Let go of code that is seldom needed, to leave its memory to others; it is loaded again."""
-    _engine.let_go()
+    """Let go of code that is seldom needed, to leave its memory to others; it is loaded again.
+
+    None of it is native code, which may not be loaded twice.
+    """
+    package = sys.modules[_PACKAGE]
+    for name in _SELDOM:
+        if sys.modules.pop(_PACKAGE + "." + name, None):
+            delattr(package, name)
 
 
 class _Pieces:

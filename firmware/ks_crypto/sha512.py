@@ -56,28 +56,15 @@ class BlockSha512:
         wipe(len(FRESH), 0, self._memory)
 
 
-class BuiltinSha512:
-    """The same on the interpreter's own SHA-512."""
+def _chosen():
+    if ENGINE != "hashlib":
+        return BlockSha512
+    from .sha512_builtin import Sha512
 
-    def __init__(self):
-        self._running = _builtin()
-
-    def update(self, data):
-        """Append bytes, bytearray or memoryview (of bytes). Anything else raises TypeError."""
-        if not isinstance(data, _BYTES_LIKE):
-            raise TypeError("data must be bytes, bytearray or memoryview")
-        self._running.update(data)
-
-    def digest(self):
-        """The 64 bytes of the hash of everything given so far."""
-        return self._running.digest()
-
-    def wipe(self):
-        """Let go of what was hashed; its memory is not zeroed. The hash is of no use afterwards."""
-        self._running = _builtin()
+    return Sha512
 
 
-Sha512 = BuiltinSha512 if ENGINE == "hashlib" else BlockSha512
+Sha512 = _chosen()
 
 
 def sha512(data=b""):

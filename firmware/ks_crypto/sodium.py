@@ -77,10 +77,6 @@ def prepare(public, table=None, whole=False):
     return Prepared(public)
 
 
-def let_go():
-    """Nothing: this engine loads nothing later."""
-
-
 def forget():
     """Drop the key pair that is kept from the last seed used (for a wipe)."""
     global _pair  # noqa: PLW0603

@@ -1,11 +1,10 @@
 """Ed25519 on native code (RFC 8032, pure). Call it through `ed25519`, which checks arguments.
 
 Field elements, points and programs are described in `ks_viper.programs`: a program is a list of
-operations that `viper_field.run` interprets in one call. What is seldom needed, tables of keys and
-keys without a table, is in `viper_points`, loaded when it is needed.
+operations that `viper_field.run` interprets in one call. What is seldom needed, keys
+without a table and the making of tables, is in `viper_points` and `viper_tables`, loaded then.
 """
 
-import sys
 from hashlib import sha256
 from os import urandom
 
@@ -20,13 +19,11 @@ ONE = b"\1" + bytes(31)
 
 _DIGITS = 48  # of a scalar in a comb
 _NO_BLIND = bytes(4)
-_PACKAGE = __name__.rpartition(".")[0]
-_SELDOM = ("viper_points", "viper_programs")
 # What `modular` calculates, besides a comb's digits, for which it takes the number of tables.
 _REDUCE, _MULADD = -1, 0
 
 # Taken at import, while the heap is in one piece, and wiped after each use.
-_memory = bytearray(13 * 80)
+memory = bytearray(13 * 80)
 digits = bytearray(2 * _DIGITS)
 octets = bytearray(32)
 scalar = bytearray(32)
@@ -60,7 +57,11 @@ class Prepared:
         self.table = bytearray(TABLE_BYTES) if table is None else table
         if len(self.table) != TABLE_BYTES:
             raise ValueError("table must be %d bytes" % TABLE_BYTES)
-        self._making = None if whole else _points().Making(public, self.table)
+        self._making = None
+        if not whole:
+            from . import viper_tables
+
+            self._making = viper_tables.Making(public, self.table)
 
     def step(self):
         """Do one more piece of the table; True when it is whole (and ever after).
@@ -78,15 +79,9 @@ class Prepared:
 
         It looks at some of the entries only: keep a hash beside the table as well.
         """
-        if self._multiple(bytes(32)) != ONE:
-            return False
-        made = self._multiple(ONE)
-        return made[:31] == self.public[:31] and made[31] ^ 128 == self.public[31]
+        from . import viper_tables
 
-    def _multiple(self, number):
-        comb_digits(number)
-        octets[:] = ONE
-        return encoded(_memory, COMB, digits, self.table, self.table)
+        return viper_tables.is_valid(self.public, self.table)
 
     def verify(self, pieces, signature):
         """Whether the equation holds; the table must be whole."""
@@ -94,7 +89,7 @@ class Prepared:
         comb_digits(signature[32:], _NO_BLIND, digits, 2 * TABLES)
         comb_digits(scalar, _NO_BLIND, memoryview(digits)[TABLES:], 2 * TABLES)
         octets[:] = ONE
-        return encoded(_memory, JOINT, digits, BASE, self.table) == signature[:32]
+        return encoded(memory, JOINT, digits, BASE, self.table) == signature[:32]
 
 
 prepare = Prepared
@@ -122,7 +117,9 @@ def sign(seed, pieces):
 def verify(public, pieces, signature):
     """Whether the equation holds, for any key: over three times the work of a prepared one."""
     _reduced_hash(scalar, (signature[:32], public), pieces)
-    return _points().joint_multiple(public, signature[32:], scalar) == signature[:32]
+    from . import viper_points
+
+    return viper_points.joint_multiple(public, signature[32:], scalar) == signature[:32]
 
 
 def forget():
@@ -134,24 +131,16 @@ def forget():
     _key = None
 
 
-def let_go():
-    """Let go of the code for keys without a table, which is no native code; it is loaded anew."""
-    package = sys.modules[_PACKAGE]
-    for name in _SELDOM:
-        if sys.modules.pop(_PACKAGE + "." + name, None):
-            delattr(package, name)
-
-
 def comb_digits(number, blind=_NO_BLIND, target=digits, stride=TABLES):
     """The digits of a scalar (32 bytes) for a comb, `stride` bytes from column to column."""
     modular(TABLES, stride, target, number, blind, number, _work)
 
 
-def encoded(memory, program, comb, base, table):
+def encoded(elements, program, comb, base, table):
     """The encoding of the point that a comb or windows give. In `octets` is the first Z."""
-    run(0, 0, memory, program, comb, base, table, octets)
-    invert(0, 0, memory, 4)
-    run(0, 0, memory, ENCODE, comb, base, table, octets)
+    run(0, 0, elements, program, comb, base, table, octets)
+    invert(0, 0, elements, 4)
+    run(0, 0, elements, ENCODE, comb, base, table, octets)
     digits[:] = bytes(2 * _DIGITS)
     return bytes(octets)
 
@@ -184,10 +173,4 @@ def _base_multiple(number):
     comb_digits(number, urandom(4))
     octets[:] = urandom(32)
     octets[0] |= 1  # not zero, whatever the source of randomness is worth
-    return encoded(_memory, COMB, digits, BASE, BASE)
-
-
-def _points():
-    from . import viper_points
-
-    return viper_points
+    return encoded(memory, COMB, digits, BASE, BASE)

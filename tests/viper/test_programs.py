@@ -21,7 +21,7 @@ COMB_SCALARS = st.integers(0, GROUP_ORDER - 1)
 
 
 def program(name: str, tables: int) -> bytes:
-    made: bytes = (programs.OFTEN | programs.SELDOM)[name](tables)
+    made: bytes = (programs.OFTEN | programs.SELDOM | programs.ONCE)[name](tables)
     return made
 
 
