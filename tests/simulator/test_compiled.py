@@ -2,12 +2,13 @@
 
 import ast
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from ks_simulator import constants
+from ks_simulator import constants, parameters
 from ks_simulator.application import ReleaseError, build, installed_files
 from ks_simulator.compiled import ARCHITECTURES, compiled, with_native_code
 from ks_simulator.interpreters import native_architecture
@@ -132,8 +133,8 @@ def test_a_program_says_the_same_with_its_constants_in_place(tmp_path: Path) -> 
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
     done = subprocess.run(
-        ["python3", "-B", "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S,
-        check=True,
+        [sys.executable, "-B", "main.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == TOLD
 
@@ -167,3 +168,82 @@ def test_a_name_that_is_given_a_value_twice_is_no_constant() -> None:
         "A = 1\nA = 2\nfor B in (3,):\n    pass\n\ndef f(C=4):\n    return C\nC = 5\nprint(A, B, C)"
     )
     assert inlined({"main.py": b"", "m.py": changed.encode()})["m.py"].endswith("print(A, B, C)")
+
+
+# Parameters.
+
+PARAMETERS = """
+import asyncio
+
+def plain(first, second=2, *others, third=3):
+    return first, second, others, third
+
+def nested(value, number):
+    def inner(value, other=number):
+        return [value + number for number in (other, value)]
+    return inner(value), (lambda value: value + number)(1), number
+
+def changed(count):
+    def more():
+        nonlocal count
+        count += 1
+        return count
+    return more(), count
+
+async def later(value):
+    try:
+        raise ValueError(value)
+    except ValueError as error:
+        return str(error), value
+
+class Thing:
+    def __init__(self, size):
+        self.size = size
+
+    def scaled(self, factor, size=10):
+        _0 = factor * size
+        return self.size * _0
+
+def made(size):
+    class Local:
+        size = 5
+    return Local.size + size
+
+def given(**named):
+    return named
+"""
+CALLS = """import m
+print(m.plain(1, third=9), m.plain(1, 5, 6), m.nested(2, 3), m.changed(4))
+print(m.asyncio.run(m.later(7)), m.Thing(2).scaled(3), m.made(6), m.given(size=8))
+"""
+ANSWERS = """\
+(1, 2, (), 9) (1, 5, (6,), 3) ([5, 4], 4, 3) (5, 5)
+('7', 7) 60 11 {'size': 8}
+"""
+
+
+@pytest.mark.parametrize("machine", ["source", "amd64", "i386"])
+def test_functions_do_the_same_with_short_parameters(machine: str, tmp_path: Path) -> None:
+    program = Path(sys.executable) if machine == "source" else interpreter(machine)
+    if machine != "source" and not works(program):
+        pytest.skip(f"no MicroPython for {machine} here: make micropython says why")
+    files = {"main.py": CALLS.encode(), "m.py": PARAMETERS.encode()}
+    for path, content in (files if machine == "source" else compiled(files)).items():
+        (tmp_path / path).write_bytes(content)
+    done = subprocess.run(
+        [str(program), "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout == ANSWERS, done.stderr
+
+
+def test_parameters_that_calls_name_keep_their_names() -> None:
+    tree = ast.parse(PARAMETERS)
+    kept = parameters.keywords([tree, ast.parse(CALLS)])
+    assert kept == {"third", "size"}
+    parameters.shorten(tree, kept)
+    text = ast.unparse(tree)
+    assert "def plain(_0, _1=2, *_2, third=3)" in text
+    assert "def scaled(self, _1, size=10)" in text
+    assert "def given(**named)" in text
+    assert parameters.keywords([ast.parse("f(**names)")]) is None

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ks_agent import bundle, timetext
+from ks_simulator import compiled
 from ks_simulator.application import split
 from ks_simulator.keys import RoleKeys, public_text
 from ks_tools import release as releases
 from ks_tools.cli import run
 from ks_tools.console import ToolError
+from ks_tools.release_command import ARCHITECTURES
 from ks_tools.workspace import Workspace
 
 
@@ -137,3 +139,44 @@ def test_each_step_tells_programs_what_it_made(
     bundled = told("bundle", "out", "--out", "app.bundle")
     data = (tmp_path / "app.bundle").read_bytes()
     assert (bundled["bytes"], bundled["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_release_for_a_chip_carries_its_native_code_and_no_other_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["release", "build", "1.2.0", "--bytecode", "--built", "2026-03-01"]
+    chip = [*command, "--architecture", "xtensawin"]
+    assert run([*chip, "--out", "one"]) == run([*chip, "--out", "two"]) == 0
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    assert run([*chip, "--tables", "4", "--out", "large"]) == 0
+    assert run([*command, "--out", "plain"]) == 0
+    names = {path.name for path in (tmp_path / "one" / "ks_crypto").iterdir()}
+    assert {"viper_field.mpy", "viper_sha512.mpy", "viper.mpy", "ed25519.mpy"} < names
+    assert not names & {"bigint.mpy", "sodium.mpy", "sha512_words.mpy"}
+    base = "ks_crypto/viper_base.mpy"
+    sizes = [(tmp_path / made / base).stat().st_size for made in ("one", "large")]
+    assert sizes[1] - sizes[0] >= 3 * 3840
+    assert not (tmp_path / "plain" / base).exists()
+    assert (tmp_path / "plain" / "ks_crypto" / "bigint.mpy").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--architecture", "xtensawin"], "needs --bytecode"),
+        (["--bytecode", "--architecture", "z80"], "one of x86, x64, xtensawin"),
+        (["--bytecode", "--architecture", "x86", "--tables", "3"], "one of 1, 2, 4"),
+        (["--bytecode", "--architecture", "x86", "--from", "source"], "no ks_crypto"),
+    ],
+)
+def test_native_code_that_cannot_be_in_a_release_is_told_in_one_line(
+    source: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert run(["release", "build", "1.2.0", "--out", "out", *options]) == 1
+    assert said in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_the_architectures_that_are_offered_are_those_that_are_made() -> None:
+    assert set(ARCHITECTURES) == set(compiled.ARCHITECTURES)
