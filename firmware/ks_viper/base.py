@@ -4,8 +4,8 @@ The entries of table t are the sums of +-2**(C * (tooth + 6 * t)) * B over six t
 columns of the comb; see `viper_scalar.comb_digits` for the digits that go with them.
 """
 
-from . import programs
-from .field import LIMB_BITS, LIMBS, MASK, TABLE_ENTRIES
+from . import formulas, programs
+from .layout import LIMB_BITS, LIMBS, MASK, TABLE_ENTRIES
 from .programs import PRIME, ROOT_OF_MINUS_ONE, D
 
 TEETH = 6
@@ -49,7 +49,7 @@ def table(point, tables):
         teeth = []
         for _ in range(TEETH):
             teeth.append(point)
-            for _ in range(programs.DIGITS // tables):
+            for _ in range(formulas.DIGITS // tables):
                 point = add(point, point)
         for index in range(TABLE_ENTRIES):
             x, y = teeth[-1]

@@ -15,32 +15,10 @@ variable (a slot of the stack: one instruction) and not an item of an array (two
 operand that is in a register stands on the right, where it is used in place.
 """
 
-LIMBS = 20
-LIMB_BITS = 13
-MASK = (1 << LIMB_BITS) - 1
-HALF = 1 << (LIMB_BITS - 1)
-FOLD = 19 << (LIMBS * LIMB_BITS - 255)  # 2**260 modulo p
-ELEMENT_BYTES = 4 * LIMBS
-COORDINATE_BYTES = 2 * LIMBS  # in a table: an element, frozen, a halfword for each limb
-TABLE_ENTRIES = 32
-
-# name: (code, meaning of its bytes d, a, b)
-OPERATIONS = {
-    "multiply": 0,  # d = a * b, tight
-    "multiply_entry": 1,  # d = a * coordinate b of the selected entry, tight
-    "add_and_subtract": 2,  # d = a + b and d + 1 = a - b, limb by limb
-    "add_and_subtract_signed": 3,  # the same, with d and d + 1 exchanged for a negative digit
-    "select": 4,  # the next digit names an entry, of b bytes, of table d; of second if a is 1
-    "tighten": 5,  # d = a + 2 * b, tight
-    "repeat": 6,  # go on at operation d, a times in all; b numbers the counter, 0 or 1
-    "freeze": 7,  # d = a, below p, with limbs of 0 to 2**13 - 1
-    "unpack": 8,  # d = the a-th 32 bytes of `octets`, without their highest bit
-    "pack": 9,  # the b-th 32 bytes of `octets` = d, with the lowest bit of a on top; both frozen
-    "store": 10,  # coordinate d >> 6 of entry a, of b bytes, in `second` = element d & 63
-    "jump": 11,  # go on at operation d
-    "wipe": 12,  # zero the elements d to a - 1
-    "end": 13,
-}
+from .inversion import invert
+from .layout import COORDINATE_BYTES, ELEMENT_BYTES, HALF, LIMB_BITS, LIMBS, MASK, TABLE_ENTRIES
+from .multiplication import last_carry, multiply
+from .text import indented
 
 
 def source(word_bits):
@@ -54,13 +32,9 @@ def source(word_bits):
         *_run(load),
         "",
         "",
-        *_invert(load),
+        *invert(load),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _indented(lines, levels=1):
-    return ["    " * levels + line for line in lines]
 
 
 def _run(load):
@@ -83,23 +57,23 @@ def _run(load):
         f"        a = ptr32(program[2] * {ELEMENT_BYTES} + x)",
         f"        b = ptr32(program[3] * {ELEMENT_BYTES} + x)",
         "        if operation < 2:",
-        *_indented(_multiply(load), 3),
+        *indented(multiply(load), 3),
         "        elif operation < 4:",
-        *_indented(_add_and_subtract(), 3),
+        *indented(_add_and_subtract(), 3),
         "        elif operation == 4:",
-        *_indented(_select(), 3),
+        *indented(_select(), 3),
         "        elif operation == 5:",
-        *_indented(_tighten(load), 3),
+        *indented(_tighten(load), 3),
         "        elif operation == 6:",
-        *_indented(_repeat(), 3),
+        *indented(_repeat(), 3),
         "        elif operation == 7:",
-        *_indented(_freeze(load), 3),
+        *indented(_freeze(load), 3),
         "        elif operation == 8:",
-        *_indented(_unpack(), 3),
+        *indented(_unpack(), 3),
         "        elif operation == 9:",
-        *_indented(_pack(), 3),
+        *indented(_pack(), 3),
         "        elif operation == 10:",
-        *_indented(_store(), 3),
+        *indented(_store(), 3),
         "        elif operation == 11:",
         "            program = ptr8(program[1] * 4 + beginning - 4)",
         "        elif operation == 12:",
@@ -109,143 +83,6 @@ def _run(load):
         "        else:",
         "            return",
         "        program = ptr8(int(program) + 4)",
-    ]
-
-
-class _Columns:
-    """Writes sums of products, keeping the factor that is in the register from sum to sum."""
-
-    def __init__(self):
-        self.lines = []
-        self._factor = None
-
-    def add(self, products, fresh=False):
-        """acc += the sum of products (pairs of names); `fresh` starts from zero."""
-        left = list(products)
-        left.sort(key=lambda pair: self._factor not in pair)
-        for pair in left:
-            if self._factor not in pair:
-                self.take(pair[0])
-            other = pair[1] if pair[0] == self._factor else pair[0]
-            if pair[0] == pair[1]:
-                other = "x"
-            self.lines.append(f"acc = {other} * x" + ("" if fresh else " + acc"))
-            fresh = False
-
-    def take(self, name):
-        """Put the variable `name` (or a number) into the register x."""
-        self._factor = name
-        self.lines.append(f"x = {name}")
-
-    def write(self, line):
-        """Write one statement that leaves x alone."""
-        self.lines.append(line)
-
-
-def _product(left, right, column):
-    """The pairs of names whose products make up one column of left * right."""
-    last = len(left) - 1
-    pairs = [
-        (left[i], right[column - i]) for i in range(max(0, column - last), min(column, last) + 1)
-    ]
-    # The next column begins with a factor of this one's last product, so that one comes last
-    # which both have.
-    pairs.sort(key=lambda pair: right.index(pair[1]) == last)
-    return pairs if column % 2 else pairs[::-1]
-
-
-def _multiply(load):
-    """d = a * b by one level of Karatsuba's method: three products of 10 limbs."""
-    half = LIMBS // 2
-    a = [f"a{i}" for i in range(LIMBS)]
-    b = [f"b{i}" for i in range(LIMBS)]
-    # A column's sum takes the slot of what no later column needs.
-    low = [f"l{i}" for i in range(half)] + a[: half - 1]
-    high = [f"h{i}" for i in range(half)] + a[half : LIMBS - 1]
-    difference_a = [f"p{i}" for i in range(half)]
-    difference_b = [f"q{i}" for i in range(half)]
-    lines = [f"a{i} = {load.format('a', i)}" for i in range(LIMBS)]
-    lines.append("if operation:")
-    lines += [
-        "    digit = program[3]",
-        "    entry = ptr16(entry_address + "
-        f"(digit ^ (negative & (1 - (digit >> 1)))) * {COORDINATE_BYTES})",
-    ]
-    lines += [f"    b{i} = entry[{i}]" for i in range(LIMBS)]
-    lines.append("else:")
-    lines += [f"    b{i} = {load.format('b', i)}" for i in range(LIMBS)]
-    for i in range(half):
-        lines.append(f"x = a{i + half}")
-        lines.append(f"p{i} = a{i} - x")
-        lines.append(f"x = b{i}")
-        lines.append(f"q{i} = b{i + half} - x")
-    columns = _Columns()
-    for column in range(2 * half - 1):
-        columns.add(_product(a[:half], b[:half], column), fresh=True)
-        columns.write(f"{low[column]} = acc")
-    for column in range(2 * half - 1):
-        columns.add(_product(a[half:], b[half:], column), fresh=True)
-        columns.write(f"{high[column]} = acc")
-    for column in range(half - 1):  # columns 10 + j have a part in common with columns 20 + j
-        columns.write(f"acc = {low[half + column]}")
-        columns.write(f"{low[half + column]} = {high[column]} + acc")
-    folded = b
-    columns.write(f"acc = {high[half]}")
-    for column in range(LIMBS - 1):
-        if column:
-            columns.write("acc = acc >> 13")
-        if column < half - 1:
-            if column:
-                columns.write(f"acc = {high[half + column]} + acc")
-            columns.write(f"acc = {low[half + column]} + acc")
-            columns.add(_product(difference_a, difference_b, half + column))
-        else:
-            columns.write(f"acc = {high[column]} + acc")
-        columns.write(f"{folded[column]} = acc & {MASK}")
-    columns.write(f"{folded[LIMBS - 1]} = acc >> 13")
-    columns.take(FOLD)
-    for column in range(LIMBS):
-        if column == 0:
-            columns.write(f"acc = {folded[0]} * x")
-            columns.write(f"acc = {low[0]} + acc")
-            columns.write(f"acc = acc + {HALF}")
-        elif column < half:
-            columns.write(f"acc = {folded[column]} * x + acc")
-            columns.write(f"acc = {low[column]} + acc")
-        else:
-            middle = column - half
-            columns.write(f"acc = {folded[column]} * {FOLD} + acc")
-            columns.write(f"acc = {low[middle]} + acc")
-            if middle < half - 1:
-                columns.write(f"acc = {low[column]} + acc")
-            else:
-                columns.write(f"acc = {high[middle]} + acc")
-            columns.add(_product(difference_a, difference_b, middle))
-        _carry(columns, column)
-    return lines + columns.lines + _last_carry()
-
-
-def _carry(columns, column):
-    """Store a limb and leave the carry, with the next column's half, in acc."""
-    target = f"c{column}" if column < 3 else f"d[{column}]"
-    columns.write(f"{target} = (acc & {MASK}) - {HALF}")
-    if column < LIMBS - 1:
-        columns.write(f"acc = (acc >> {LIMB_BITS}) + {HALF}")
-    else:
-        columns.write(f"acc = acc >> {LIMB_BITS}")
-
-
-def _last_carry():
-    """Fold the carry out of the last limb (acc) into the first three, which are c0, c1 and c2."""
-    return [
-        f"x = c0 + {HALF}",
-        f"acc = acc * {FOLD} + x",
-        f"d[0] = (acc & {MASK}) - {HALF}",
-        f"x = c1 + {HALF}",
-        f"acc = (acc >> {LIMB_BITS}) + x",
-        f"d[1] = (acc & {MASK}) - {HALF}",
-        "x = c2",
-        f"d[2] = (acc >> {LIMB_BITS}) + x",
     ]
 
 
@@ -289,7 +126,7 @@ def _tighten(load):
         "    i += 1",
         f"acc = acc - {HALF}",
         *[f"c{i} = {load.format('d', i)}" for i in range(3)],
-        *_last_carry(),
+        *last_carry(),
     ]
 
 
@@ -398,101 +235,4 @@ def _store():
         f"while i < {LIMBS}:",
         "    entry[i] = a[i]",
         "    i += 1",
-    ]
-
-
-def _invert(load):
-    """1 / z by 46 batches of 13 "divsteps", each batch one limb long (Bernstein and Yang, "Fast
-    constant-time gcd computation and modular inversion", with delta starting at 1/2: 590 suffice
-    for 256 bits).
-
-    A batch finds, from the lowest limbs of f and g alone, four factors that map (f, g), and (d, e)
-    modulo p, to what 13 steps make of them times 2**13. u and v are kept in one word,
-    u + v * 2**15, as are q and r: what is done to the one is done to the other.
-    """
-    inverse_of_19 = pow(19, -1, 1 << LIMB_BITS)
-    top = LIMBS - 1
-    row = [
-        f"x = {load.format('p', 0)}",
-        "acc = u * x + acc",
-        f"x = {load.format('q', 0)}",
-        "acc = v * x + acc",
-        "if row > 1:",
-        f"    k = (acc * {inverse_of_19}) & {MASK}",
-        "    acc = acc - k * 19",
-        f"acc = acc >> {LIMB_BITS}",
-    ]
-    for i in range(1, LIMBS):
-        row += [
-            f"x = {load.format('p', i)}",
-            "acc = u * x + acc",
-            f"x = {load.format('q', i)}",
-            "acc = v * x + acc",
-        ]
-        if i == top:
-            row.append(f"acc = k * {1 << (255 - top * LIMB_BITS)} + acc")
-        row += [f"o[{i - 1}] = acc & {MASK}", f"acc = acc >> {LIMB_BITS}"]
-    row.append(f"o[{top}] = acc")
-    return [
-        "@micropython.viper",
-        "def invert(acc: int, x: int, memory: ptr32, first: int):",
-        '    """Element first + 2 = 1 / first + 1, which is frozen; uses first to first + 7."""',
-        f"    now = int(memory) + first * {ELEMENT_BYTES}",
-        f"    after = now + {4 * ELEMENT_BYTES}",
-        "    p = ptr32(now)",
-        "    i = 0",
-        f"    while i < {LIMBS}:",
-        f"        p[i] = {MASK}",
-        f"        p[i + {2 * LIMBS}] = 0",
-        f"        p[i + {3 * LIMBS}] = 0",
-        "        i += 1",
-        f"    p[0] = {MASK - 18}",
-        f"    p[{top}] = {(1 << (255 - top * LIMB_BITS)) - 1}",
-        f"    p[{3 * LIMBS}] = 1",
-        "    zeta = -1",
-        "    batch = 0",
-        "    while batch < 46:",
-        "        p = ptr32(now)",
-        "        f = p[0]",
-        f"        g = p[{LIMBS}]",
-        "        uv = 1",
-        "        qr = 32768",
-        "        i = 0",
-        f"        while i < {LIMB_BITS}:",
-        "            x = zeta >> 31",
-        "            acc = 0 - (g & 1)",
-        "            g = (((f ^ x) - x) & acc) + g",
-        "            qr = (((uv ^ x) - x) & acc) + qr",
-        "            x = x & acc",
-        "            zeta = (zeta ^ x) - 1",
-        "            f = (g & x) + f",
-        "            uv = (qr & x) + uv",
-        "            uv = uv * 2",
-        "            g = g >> 1",
-        "            i += 1",
-        "        row = 0",
-        "        while row < 4:",
-        "            if row & 1:",
-        "                acc = qr",
-        "            else:",
-        "                acc = uv",
-        "            u = ((acc + 16384) & 32767) - 16384",
-        "            v = (acc - u) >> 15",
-        f"            p = ptr32(now + (row >> 1) * {2 * ELEMENT_BYTES})",
-        f"            q = ptr32(now + (row >> 1) * {2 * ELEMENT_BYTES} + {ELEMENT_BYTES})",
-        f"            o = ptr32(after + row * {ELEMENT_BYTES})",
-        "            k = 0",
-        "            acc = 0",
-        *_indented(row, 3),
-        "            row += 1",
-        "        x = now",
-        "        now = after",
-        "        after = x",
-        "        batch += 1",
-        "    p = ptr32(now)",
-        f"    acc = {load.format('p', top)} >> 31",
-        "    i = 0",
-        f"    while i < {LIMBS}:",
-        f"        p[i + {2 * LIMBS}] = ({load.format('p', 'i + ' + str(2 * LIMBS))} ^ acc) - acc",
-        "        i += 1",
     ]

@@ -6,7 +6,7 @@ import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from ks_viper import build
-from ks_viper.field import ELEMENT_BYTES
+from ks_viper.layout import ELEMENT_BYTES
 
 from . import parts, xtensa
 from .parts import Engine

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from ks_viper import base, field
+from ks_viper import base, layout
 from ks_viper.programs import Program
 
 from . import parts
@@ -27,24 +27,25 @@ class Field:
 
     def __init__(self, architecture: str) -> None:
         self.native: ModuleType = parts.load("viper_field", architecture)
-        self.memory = bytearray(SLOTS * field.ELEMENT_BYTES)
+        self.memory = bytearray(SLOTS * layout.ELEMENT_BYTES)
         self.octets = bytearray(160)
 
     def __setitem__(self, slot: int, number: int) -> None:
         limbs = []
-        for _ in range(field.LIMBS - 1):
-            limbs.append((number + field.HALF & field.MASK) - field.HALF)
-            number = (number - limbs[-1]) >> field.LIMB_BITS
+        for _ in range(layout.LIMBS - 1):
+            limbs.append((number + layout.HALF & layout.MASK) - layout.HALF)
+            number = (number - limbs[-1]) >> layout.LIMB_BITS
         self.set_limbs(slot, [*limbs, number])
 
     def __getitem__(self, slot: int) -> int:
         return value(self.limbs(slot)) % PRIME
 
     def set_limbs(self, slot: int, limbs: list[int]) -> None:
-        struct.pack_into(f"<{field.LIMBS}i", self.memory, slot * field.ELEMENT_BYTES, *limbs)
+        struct.pack_into(f"<{layout.LIMBS}i", self.memory, slot * layout.ELEMENT_BYTES, *limbs)
 
     def limbs(self, slot: int) -> list[int]:
-        return list(struct.unpack_from(f"<{field.LIMBS}i", self.memory, slot * field.ELEMENT_BYTES))
+        at = slot * layout.ELEMENT_BYTES
+        return list(struct.unpack_from(f"<{layout.LIMBS}i", self.memory, at))
 
     def run(
         self,
@@ -59,7 +60,7 @@ class Field:
 
 
 def value(limbs: list[int]) -> int:
-    return sum(limb << field.LIMB_BITS * place for place, limb in enumerate(limbs))
+    return sum(limb << layout.LIMB_BITS * place for place, limb in enumerate(limbs))
 
 
 def is_tight(limbs: list[int]) -> bool:
@@ -87,10 +88,10 @@ def test_a_product_is_right_and_tight(elements: Field) -> None:
 
 def test_a_product_of_the_widest_factors_allowed_does_not_overflow(elements: Field) -> None:
     source = random.Random(2)
-    extremes = [[sign * WIDE] * field.LIMBS for sign in (1, -1)]
-    extremes += [[source.choice((-WIDE, WIDE)) for _ in range(field.LIMBS)] for _ in range(8)]
+    extremes = [[sign * WIDE] * layout.LIMBS for sign in (1, -1)]
+    extremes += [[source.choice((-WIDE, WIDE)) for _ in range(layout.LIMBS)] for _ in range(8)]
     for left in extremes:
-        for right in ([TIGHT] * field.LIMBS, [-TIGHT] * field.LIMBS):
+        for right in ([TIGHT] * layout.LIMBS, [-TIGHT] * layout.LIMBS):
             elements.set_limbs(0, left)
             elements.set_limbs(1, right)
             for d, a, b in ((2, 0, 1), (3, 1, 0)):
@@ -150,8 +151,8 @@ def test_a_digit_selects_an_entry_and_its_sign_exchanges_two_coordinates(element
 def test_tightening_adds_twice_the_second_element_and_leaves_small_limbs(elements: Field) -> None:
     source = random.Random(4)
     for _ in range(5):
-        left = [source.randrange(-(2**28), 2**28) for _ in range(field.LIMBS)]
-        right = [source.randrange(-(2**28), 2**28) for _ in range(field.LIMBS)]
+        left = [source.randrange(-(2**28), 2**28) for _ in range(layout.LIMBS)]
+        right = [source.randrange(-(2**28), 2**28) for _ in range(layout.LIMBS)]
         elements.set_limbs(0, left)
         elements.set_limbs(1, right)
         elements.run(lambda program: program.tighten(2, 0, 1))
@@ -166,7 +167,7 @@ def test_a_frozen_element_is_the_only_one_of_its_value(elements: Field) -> None:
             elements[0] = number + offset
             elements.run(lambda program: program.freeze(1, 0))
             assert value(elements.limbs(1)) == number % PRIME
-            assert all(0 <= limb <= field.MASK for limb in elements.limbs(1))
+            assert all(0 <= limb <= layout.MASK for limb in elements.limbs(1))
 
 
 def test_octets_are_unpacked_without_their_highest_bit_and_packed_with_a_sign(

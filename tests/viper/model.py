@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ks_viper.field import FOLD, HALF, LIMB_BITS, LIMBS, MASK, OPERATIONS, TABLE_ENTRIES
+from ks_viper.layout import FOLD, HALF, LIMB_BITS, LIMBS, MASK, OPERATIONS, TABLE_ENTRIES
 from ks_viper.programs import PRIME
 
 WORD = 2**31

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ks_viper import build, field
+from ks_viper import build, field, layout
 from ks_viper.native import sizes
 from ks_viper.programs import PRIME
 
@@ -54,29 +54,29 @@ Limbs = tuple[int, ...]
 def limbs(number: int) -> Limbs:
     """A tight element of a number."""
     made = []
-    for _ in range(field.LIMBS):
-        limb = (number + field.HALF & field.MASK) - field.HALF
+    for _ in range(layout.LIMBS):
+        limb = (number + layout.HALF & layout.MASK) - layout.HALF
         made.append(limb)
-        number = (number - limb) >> field.LIMB_BITS
-    made[0] += field.FOLD * number
+        number = (number - limb) >> layout.LIMB_BITS
+    made[0] += layout.FOLD * number
     return tuple(made)
 
 
 def value(element: Limbs) -> int:
-    return sum(limb << field.LIMB_BITS * place for place, limb in enumerate(element))
+    return sum(limb << layout.LIMB_BITS * place for place, limb in enumerate(element))
 
 
 def pairs() -> Iterator[tuple[Limbs, Limbs]]:
     """Elements whose products come as near to a word's end as the programs let them."""
     chosen = random.Random(25519)
     edges = [limbs(n) for n in (0, 1, 2, 19, PRIME - 1, PRIME, 2**254, 2**255 - 20)]
-    tight, sums = field.HALF, 2 * field.HALF
+    tight, sums = layout.HALF, 2 * layout.HALF
     # One factor of a product may be a sum of two tight ones and the other one a frozen entry, or
     # both may be sums; all signs alike are the worst that can happen.
     extremes = (
-        [(s * sums,) * field.LIMBS for s in (1, -1)]
-        + [(s * tight,) * field.LIMBS for s in (1, -1)]
-        + [(field.MASK,) * field.LIMBS]
+        [(s * sums,) * layout.LIMBS for s in (1, -1)]
+        + [(s * tight,) * layout.LIMBS for s in (1, -1)]
+        + [(layout.MASK,) * layout.LIMBS]
     )
     for one in edges + extremes:
         for other in edges + extremes:
@@ -84,8 +84,8 @@ def pairs() -> Iterator[tuple[Limbs, Limbs]]:
     for _ in range(400):
         yield limbs(chosen.randrange(PRIME)), limbs(chosen.randrange(PRIME))
         yield (
-            tuple(chosen.randint(-sums, sums) for _ in range(field.LIMBS)),
-            tuple(chosen.choice((-sums, sums)) for _ in range(field.LIMBS)),
+            tuple(chosen.randint(-sums, sums) for _ in range(layout.LIMBS)),
+            tuple(chosen.choice((-sums, sums)) for _ in range(layout.LIMBS)),
         )
 
 
@@ -124,7 +124,7 @@ def answers(
 
 def is_tight(element: Limbs) -> bool:
     return all(
-        abs(limb) <= field.HALF + (4 if place == 2 else 0) for place, limb in enumerate(element)
+        abs(limb) <= layout.HALF + (4 if place == 2 else 0) for place, limb in enumerate(element)
     )
 
 
@@ -140,7 +140,7 @@ def test_operations_give_what_integers_give(
         assert value(tightened) % PRIME == (a + 2 * b) % PRIME
         assert is_tight(tightened)
         assert value(frozen) == a * b % PRIME
-        assert all(0 <= limb <= field.MASK for limb in frozen)
+        assert all(0 <= limb <= layout.MASK for limb in frozen)
         assert value(inverse) * a * b % PRIME == (1 if a * b % PRIME else 0)
 
 

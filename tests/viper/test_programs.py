@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_sign_seed_keypair
 
 from ks_crypto.strict import GROUP_ORDER
-from ks_viper import base, programs
-from ks_viper.programs import PRIME, ROOT_OF_MINUS_ONE, TABLE_ELEMENTS, D
+from ks_viper import base, formulas, programs
+from ks_viper.formulas import TABLE_ELEMENTS
+from ks_viper.programs import PRIME, ROOT_OF_MINUS_ONE, D
 
 from .model import Machine
 
@@ -86,7 +87,7 @@ def scaled(machine: Machine, scale: int) -> None:
 def finished(machine: Machine) -> bytes:
     machine.invert()
     machine.run(program("ENCODE", 1))
-    assert all(element.value == 0 for element in machine.memory[: programs.COMB_ELEMENTS])
+    assert all(element.value == 0 for element in machine.memory[: formulas.COMB_ELEMENTS])
     return bytes(machine.octets[:32])
 
 
@@ -106,7 +107,7 @@ def test_a_comb_multiplies_the_base_point_however_it_is_blinded(
     tables: int, scalar: int, blind: int, scale: int
 ) -> None:
     machine = Machine(
-        programs.COMB_ELEMENTS,
+        formulas.COMB_ELEMENTS,
         digits=flat(comb_digits(scalar, tables, blind)),
         first=TABLES[BASE, tables],
     )
@@ -123,7 +124,7 @@ def test_a_joint_comb_adds_a_multiple_of_the_key(
 ) -> None:
     pairs = zip(comb_digits(base_scalar, tables), comb_digits(scalar, tables), strict=True)
     machine = Machine(
-        programs.COMB_ELEMENTS,
+        formulas.COMB_ELEMENTS,
         digits=flat([ours + theirs for ours, theirs in pairs]),
         first=TABLES[BASE, tables],
         second=TABLES[base.negated(PUBLIC), tables],
@@ -135,7 +136,7 @@ def test_a_joint_comb_adds_a_multiple_of_the_key(
 
 
 def test_the_neutral_point_comes_out_of_scalars_of_zero() -> None:
-    machine = Machine(programs.COMB_ELEMENTS, digits=flat(comb_digits(0, 1)), first=TABLES[BASE, 1])
+    machine = Machine(formulas.COMB_ELEMENTS, digits=flat(comb_digits(0, 1)), first=TABLES[BASE, 1])
     scaled(machine, 7)
     machine.run(program("COMB", 1))
     assert finished(machine) == encoded((0, 1))
@@ -200,7 +201,7 @@ def test_windows_add_an_exact_multiple_of_a_point_without_a_table(
 @settings(max_examples=40, deadline=None)
 @given(y=st.integers(2, PRIME - 2))
 def test_roots_finds_x_where_there_is_one(y: int) -> None:
-    machine = Machine(programs.POINT_ELEMENTS)
+    machine = Machine(formulas.POINT_ELEMENTS)
     numbers = (y, *programs.CONSTANTS["ROOT_CONSTANTS"])
     for at, number in enumerate(numbers):
         machine.octets[32 * at : 32 * at + 32] = number.to_bytes(32, "little")
@@ -239,7 +240,7 @@ def test_pieces_of_a_table_are_made_of_points(tables: int) -> None:
 
 
 def test_the_model_notices_a_multiplication_that_may_overflow() -> None:
-    made = programs.Program()
+    made = formulas.Program()
     made.add_and_subtract(2, 0, 0)
     made.add_and_subtract(2, 2, 2)
     made.multiply(0, 2, 2)
