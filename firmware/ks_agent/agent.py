@@ -206,17 +206,12 @@ class Agent:
             self._effectors().end_rotation()
 
     def _register(self):
-        tokens = {"D3": self.identity.public_text()}
-        for key in ("D2", "D4", "D5", "M1", "OTRT"):
-            if self.identity.get(key):
-                tokens[key] = self.identity.get(key)
+        tokens = self._startup().registration()
+        self.ports.board.unload(SELDOM)  # the answer takes room
         answer = yield from self.exchange.call("register", tokens)
         self._unknown = False
-        if self.identity.can("registered"):
-            self.identity.step("registered")
-        self.identity.spend_token()
+        self._startup().registered()
         self._take_rto(answer)
-        self.ports.board.show("registered", {"D1": self.identity.d1})
 
     def _obey(self):
         # Their code comes into memory after the answer was verified, which takes room too.

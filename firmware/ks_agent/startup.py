@@ -55,6 +55,22 @@ class Startup:
         Effectors(agent).settle()
         agent.config.end_trial()
 
+    def registration(self):
+        """What a terminal says of itself when it registers."""
+        identity = self._agent.identity
+        tokens = {"D3": identity.public_text()}
+        for key in ("D2", "D4", "D5", "M1", "OTRT"):
+            if identity.get(key):
+                tokens[key] = identity.get(key)
+        return tokens
+
+    def registered(self):
+        identity = self._agent.identity
+        if identity.can("registered"):
+            identity.step("registered")
+        identity.spend_token()
+        self._agent.ports.board.show("registered", {"D1": identity.d1})
+
     def _adopt(self):
         """Take the factory's words over; without an id, the key gives one."""
         agent = self._agent

@@ -12,7 +12,6 @@ from .slots import Slots
 from .store import STATE
 from .timetext import parse_ms
 from .trust import RELEASE, SERVER
-from .unpack import Unpacker
 
 PATH = STATE + "update.toon"
 MANIFEST_PATH = STATE + "manifest.toon"
@@ -109,6 +108,8 @@ class Updater:
         manifest = self._check_manifest(offer, length, manifest_hash, signature)
         self._progress.step("manifest_trusted")
         self.slots.clear(self.slots.inactive)
+        from .unpack import Unpacker  # now, since verifying took room
+
         unpacker = Unpacker(self.slots, self._ports.crypto, length, manifest)
         unpacker.write_beside("manifest.toon", self.slots.pieces(MANIFEST_PATH))
         unpacker.write_beside("manifest.sig", (signature.encode(),))

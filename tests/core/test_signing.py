@@ -1,5 +1,7 @@
 """Signatures and their contexts (docs/protocol.md, section 2), with each crypto port there is."""
 
+# heap: 192k because the big-integer engine's tables and the core, compiled here, are both in it
+
 from support import raises
 
 from ks_agent import schema, signing, tokens
