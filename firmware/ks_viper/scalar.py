@@ -12,6 +12,8 @@ Viper keeps the first two parameters in registers and all else on the stack: hen
 turns at being a sum, a factor and an address.
 """
 
+from .text import block
+
 BITS = 14
 HALF = 1 << (BITS - 1)
 MASK = (1 << BITS) - 1
@@ -118,7 +120,7 @@ def _read():
     while 1:
         acc = 0
         while 1:
-{_indented(steps)}\
+{block(steps)}\
             x += 7
             p = ptr32(int(p) + 16)
             if x == end:
@@ -155,10 +157,19 @@ def _multiply(word_bits):
         while acc < end:
             x = p[0]
             p = ptr32(int(p) + 4)
-{_indented(products)}\
+{block(products)}\
             ptr32(acc)[{FACTOR_LIMBS}] = 0
             acc += 4
 """
+
+
+def _carries(word_bits):
+    lines = []
+    for index in range(CARRIED):
+        lines.append(f"acc = {_limb('ptr32(x)', index, word_bits)} + acc + half")
+        lines.append(f"ptr32(x)[{index}] = (acc & {MASK}) - half")
+        lines.append(f"acc = acc >> {BITS}")
+    return lines
 
 
 def _reduce(word_bits):
@@ -168,11 +179,7 @@ def _reduce(word_bits):
     and 0; the multiples are of limbs 36 to 28, 27 to 18, 18, and last of the sign. A scalar for a
     comb has less to clear before, and more added in the last turn.
     """
-    carries = []
-    for index in range(CARRIED):
-        carries.append(f"acc = {_limb('ptr32(x)', index, word_bits)} + acc + half")
-        carries.append(f"ptr32(x)[{index}] = (acc & {MASK}) - half")
-        carries.append(f"acc = acc >> {BITS}")
+    carries = _carries(word_bits)
     subtractions = [
         f"ptr32(acc)[{index}] = {-limb} * x + {_limb('ptr32(acc)', index, word_bits)}"
         for index, limb in enumerate(balanced(ORDER - 2**252))
@@ -198,7 +205,7 @@ def _reduce(word_bits):
     while 1:
         acc = 0
         while x < end:
-{_indented(carries)}\
+{block(carries)}\
             x += {4 * CARRIED}
         ptr32(x)[0] = ptr32(x)[0] + acc
         if turn == 3 and plan > 0:
@@ -211,7 +218,7 @@ def _reduce(word_bits):
         acc = row
         while acc >= bottom:
             x = {_limb("ptr32(acc)", 18, word_bits)}
-{_indented(subtractions)}\
+{block(subtractions)}\
             acc -= 4
         turn += 1
         bottom = base
@@ -251,7 +258,7 @@ def _write(word_bits):
         work[18] = 0
         end = int(out) + 28
         while 1:
-{_indented(steps)}\
+{block(steps)}\
             out = ptr8(int(out) + 7)
             x += 16
 """
@@ -282,7 +289,7 @@ def _recode(word_bits):
         row = left
         end = left + 112
         while row < end:
-{_indented(steps)}\
+{block(steps)}\
             p = ptr32(int(p) + 24)
             row += 28
 """
@@ -330,7 +337,7 @@ def _wipe():
     acc = base
     end = base + {WORK_BYTES}
     while acc < end:
-{_indented(words)}\
+{block(words)}\
             acc += {4 * WIPED}
 """
 
@@ -343,8 +350,3 @@ def _limb(pointer, index, word_bits):
 
 def _shifted(word, bits):
     return f"({word} << {bits})" if bits else word
-
-
-def _indented(lines):
-    # All generated lines are in loops that are as deep.
-    return "".join(" " * 12 + line + "\n" for line in lines)
