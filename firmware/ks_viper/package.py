@@ -18,7 +18,7 @@ PLAIN = "py"  # sources, for any interpreter
 VARIANTS = (*build.WORD_BITS, PLAIN)
 MANIFEST = "package.json"
 DISTRIBUTION = "ks-terminal"
-HOST_ONLY = "sodium"  # CPython's engine
+HOST_ENGINE, HOST_HASH = "sodium", "sha512_builtin"  # for CPython
 NATIVE_ENGINE = "viper"  # its modules begin with this
 
 
@@ -31,7 +31,7 @@ def files(variant, tables=build.TABLES):
     modules = {
         path.stem: path.read_text(encoding="utf-8")
         for path in sorted(Path(ks_crypto.__file__).parent.glob("*.py"))
-        if path.stem != HOST_ONLY
+        if path.stem != HOST_ENGINE
     }
     if variant == PLAIN:
         return {
@@ -40,7 +40,9 @@ def files(variant, tables=build.TABLES):
             if not name.startswith(NATIVE_ENGINE)
         }
     made = {
-        f"{NAME}/{name}.mpy": build.bytecode(text, name + ".py") for name, text in modules.items()
+        f"{NAME}/{name}.mpy": build.bytecode(text, name + ".py")
+        for name, text in modules.items()
+        if name != HOST_HASH
     }
     return made | native_files(variant, tables)
 

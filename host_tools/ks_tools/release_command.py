@@ -16,6 +16,16 @@ from .workspace import Workspace, read_seed
 
 ARCHITECTURES = ("xtensawin", "rv32imc", "armv7emsp", "x86", "x64")
 JsonOption = Annotated[bool, typer.Option("--json", help="What was made, as JSON.")]
+ArchitectureOption = Annotated[
+    str,
+    typer.Option(
+        help="Processor that native crypto in bytecode is for: " + ", ".join(ARCHITECTURES) + ".",
+        show_default="none",
+    ),
+]
+TablesOption = Annotated[
+    int, typer.Option(help="With --architecture: tables of 3,840 bytes a key (1, 2 or 4).")
+]
 
 app = typer.Typer(
     help="Build, sign and publish application releases.",
@@ -57,17 +67,8 @@ def build(
     bytecode: Annotated[
         bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
     ] = False,
-    architecture: Annotated[
-        str,
-        typer.Option(
-            help="Processor that native crypto in bytecode is for: " + ", ".join(ARCHITECTURES),
-            show_default="none",
-        ),
-    ] = "",
-    tables: Annotated[
-        int,
-        typer.Option(help="With --architecture: tables of 3,840 bytes a key (1, 2 or 4)."),
-    ] = 1,
+    architecture: ArchitectureOption = "",
+    tables: TablesOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Build a release, unsigned: the files with their manifest. Same input, same bytes."""
