@@ -23,11 +23,9 @@ WORK_WORDS = 80
 WORK_BYTES = 4 * WORK_WORDS
 LEFT = 4 * 40
 RIGHT = 4 * 60
-# A factor below 2**256 has 19 limbs.
-FACTOR_LIMBS = 19
+FACTOR_LIMBS = 19  # of a factor below 2**256
 # Limbs carried, and words wiped, by one turn of a loop: whole turns make up every run.
-CARRIED = 6
-WIPED = 8
+CARRIED, WIPED = 6, 8
 
 
 def balanced(number):
