@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import crypto, device, fleet, heap, heartbeat, messages, server, wire
+from . import chips, crypto, device, fleet, heap, heartbeat, messages, server, wire
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
@@ -18,6 +18,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "crypto/instructions": crypto.measure_instructions,
     "crypto/time": crypto.measure_time,
     "crypto/heartbeat": heartbeat.measure,
+    "crypto/chip": chips.measure,
     "message": messages.measure,
     "server": server.measure,
     "fleet": fleet.measure,

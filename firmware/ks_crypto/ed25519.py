@@ -12,8 +12,9 @@ it. Scalars are blinded by 32 bits (a random multiple of the group order is adde
 with random coordinates, so that the same key is never computed with in the same way twice. Secrets
 are wiped from the buffers after use; the expanded key stays until `forget`.
 
-What is not: entries of tables are read at addresses that depend on the scalar, which shows where
-memory is cached (on an ESP32: tables in PSRAM, not in its internal memory). A multiple of the order
+What is not: two addresses depend on the scalar, that of the table entry which is read, and which of
+two neighbouring elements a sum and a difference are written to. That shows where memory is cached
+(on an ESP32: in PSRAM, not in its internal memory). A multiple of the order
 of 32 bits leaves some 90 bits in the middle of a scalar as they are: blinding makes averaging over
 traces harder, no more. The product of the private scalar and the challenge is not blinded. Power
 analysis by somebody with the chip on the bench is not withstood, nor is a read of its memory: the

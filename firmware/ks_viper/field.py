@@ -7,7 +7,8 @@ column of 20 products, with what is folded into it, stays below 2**31.
 
 A call from bytecode into viper is dear, so one function interprets a whole list of operations, each
 of four bytes: what to do, and the element written and the two read (see `OPERATIONS`). Nothing in
-it depends on the elements' values but the address of a table entry, which the digits name.
+it depends on the elements' values. Digits decide two addresses: that of a table's entry, and, by
+their sign, which of two neighbouring elements a sum and a difference are written to.
 
 How the emitter of MicroPython wants it: only the first two parameters of a viper function live in
 registers, so these are the accumulator and one factor; what is read more than once is a local
