@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ks_agent import toon
 from ks_agent.store import as_text
 
-from .application import Release, ReleaseError, firmware_folder
+from .application import ENTRY, Release, ReleaseError, firmware_folder
 from .compiled import compiled
 from .keys import TrustedKey, encode_trust, public_text
 
@@ -79,8 +79,9 @@ def provision(
 def stage_0_files(release: Release) -> dict[str, bytes]:
     """boot.py and stage 0, compiled where the application is."""
     sources = {name: (firmware_folder() / name).read_bytes() for name in STAGE_0}
-    if not any(path.endswith(".mpy") for path in release.files):
-        return sources
+    modules = [path for path in release.files if path != ENTRY]
+    if any(path.endswith(".py") for path in modules) or not modules:
+        return sources  # native code may lie beside them
     return compiled(sources, entry=STAGE_0[0])
 
 

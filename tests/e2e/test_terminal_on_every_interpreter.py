@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import INTERPRETERS, PATIENCE_S, world
+from tests.e2e.world import ENGINES, INTERPRETERS, PATIENCE_S, engines_of, world
 
 BROKEN = b'\nraise RuntimeError("broken")\n'
 
@@ -30,6 +30,9 @@ async def test_a_terminal_registers_heartbeats_obeys_and_takes_an_update(
         await here.version_of("dev_1", "1.1.0")
         assert await here.reported(fw1) == ("OK", "confirmed")
         assert terminal.boots == 2
+        assert [engine.detail["NAME"] for engine in engines_of(terminal)] == 2 * [
+            ENGINES[interpreter]
+        ]
         assert not any(event.name == "crash" for event in terminal.events)
 
 

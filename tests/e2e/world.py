@@ -13,7 +13,13 @@ from ks_driver.files import HostVault
 from ks_simulator.admin import AdminApi, eventually
 from ks_simulator.application import Release, build, installed_files, paced
 from ks_simulator.compiled import compiled
-from ks_simulator.interpreters import cpython_command, find_micropython, micropython_command
+from ks_simulator.events import Event
+from ks_simulator.interpreters import (
+    cpython_command,
+    find_micropython,
+    micropython_command,
+    native_architecture,
+)
 from ks_simulator.keys import CRYPTO, RoleKeys, public_text
 from ks_simulator.process import ProcessTerminal
 from ks_simulator.provision import provision_folder
@@ -21,8 +27,18 @@ from ks_simulator.server import ServerProcess, server_settings
 
 PACE = 8.0
 PATIENCE_S = 60.0
-INTERPRETERS = ("cpython", "micropython-amd64", "micropython-i386-128k")
+# The last runs from its sources, without native code.
+INTERPRETERS = (
+    "cpython", "micropython-amd64", "micropython-i386-small", "micropython-amd64-sources"
+)  # fmt: skip
+HEAPS = {"amd64": "512k", "i386": "144k"}
+ENGINES = dict(zip(INTERPRETERS, ("libsodium", "viper", "viper", "bigint"), strict=True))
 NOTE = "ks_agent/__init__.py"
+# The terminal tells which engine its code has found, before the agent starts.
+PROBE = b"""
+from ks_crypto import ed25519, sha512
+print("EVENT engine NAME=%s SHA512=%s" % (ed25519.ENGINE, sha512.ENGINE))
+"""
 
 
 def command_of(interpreter: str) -> list[str]:
@@ -33,10 +49,12 @@ def command_of(interpreter: str) -> list[str]:
     program = find_micropython(architecture)
     if program is None:
         pytest.skip(f"no MicroPython for {architecture} here: make micropython says why")
-    command = micropython_command(program, architecture)
-    if architecture == "i386":
-        assert command[1:] == ["-X", "heapsize=128k"]
-    return command
+    return micropython_command(program, architecture, HEAPS[architecture])
+
+
+def engines_of(terminal: ProcessTerminal) -> list[Event]:
+    """What PROBE has told, once a boot."""
+    return [event for event in terminal.events if event.name == "engine"]
 
 
 class World:
@@ -49,23 +67,26 @@ class World:
         self.api = api
         self.lives: list[asyncio.Task[None]] = []
         self.compiles = False
+        self.architecture = ""
 
     def release(self, version: str, counter: int, note: bytes = b"") -> Release:
         """The installed firmware as a release whose waits are short."""
         files = paced(installed_files(), PACE)
-        files[NOTE] += b"\n# " + version.encode() + b"\n" + note
+        files[NOTE] += b"\n# " + version.encode() + b"\n" + PROBE + note
         if self.compiles:
-            files = compiled(files)
+            files = compiled(files, architecture=self.architecture)
         return build(files, version=version, counter=counter).signed(self.keys.release)
 
     async def terminal(self, d1: str, interpreter: str, token: str = "") -> ProcessTerminal:
         """A new terminal with a one-time token, its own unless one is given, switched on."""
         folder = self.folder / d1
-        self.compiles = interpreter.endswith("128k")
+        command = command_of(interpreter)
+        self.compiles = interpreter in ("micropython-amd64", "micropython-i386-small")
+        self.architecture = native_architecture(Path(command[0])) if self.compiles else ""
         otrt = token or await self.api.make_token(d1)
         release = self.release("1.0.0", 1)
         provision_folder(folder, d1, self.server.url, self.keys.trusted(), release, otrt=otrt)
-        terminal = ProcessTerminal(d1, folder, command_of(interpreter), crash_pause_s=0.1)
+        terminal = ProcessTerminal(d1, folder, command, crash_pause_s=0.1)
         self.lives.append(asyncio.create_task(terminal.run()))
         return terminal
 
