@@ -71,6 +71,7 @@ ENTRY_POINTS = (
     "firmware/host_main.py",
     "host_tools/ks_tools/cli.py",
     "simulator/ks_server/migrations/",
+    "simulator/ks_simulator/cpython.py",
     "tools/",
     "benchmarks/",
     "tests/",
