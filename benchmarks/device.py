@@ -53,7 +53,7 @@ def measure() -> Iterator[Figure]:
     keys = RoleKeys.make()
     with tempfile.TemporaryDirectory(prefix="ks-bench-device-") as name:
         folder = Path(name)
-        release = build(compiled(installed_files()), version="1.0.0", counter=1)
+        release = build(compiled(installed_files(), architecture="x86"), version="1.0.0", counter=1)
         signed = release.signed(keys.release)
         provision_folder(folder, "terminal-1", "http://localhost", keys.trusted(), signed)
         (folder / "probe.py").write_text(PROBE, encoding="utf-8")

@@ -138,5 +138,5 @@ class _Trial:
 
 
 def _release(keys: RoleKeys, version: str, counter: int) -> Release:
-    files = compiled(paced(installed_files(), PACE))
+    files = compiled(paced(installed_files(), PACE), architecture="x86")
     return build(files, version=version, counter=counter).signed(keys.release)

@@ -23,7 +23,7 @@ _NO_BLIND = bytes(4)
 _REDUCE, _MULADD = -1, 0
 
 # Taken at import, while the heap is in one piece, and wiped after each use.
-memory = bytearray(13 * 80)
+memory = bytearray(20 * 80)  # 13 elements for a comb, the others for `viper_points`
 digits = bytearray(2 * _DIGITS)
 octets = bytearray(32)
 scalar = bytearray(32)

@@ -21,12 +21,12 @@ from .viper_programs import (
 )
 
 _COLUMNS = 48 // TABLES
-_WINDOWS = 64
+_WINDOWS = 85  # of three bits
+_MULTIPLES = 5  # from 0 to 4 times the point
 OTHER = 13
 
 # Used for one key after the other; nothing secret comes here.
-_memory = bytearray(20 * 80)
-_multiples = bytearray(9 * 160)
+_multiples = bytearray(_MULTIPLES * 160)
 _windows = bytearray(_WINDOWS)
 _digits = bytearray(_WINDOWS + 48)
 _octets = bytearray(5 * 32)
@@ -34,13 +34,13 @@ _octets = bytearray(5 * 32)
 
 def joint_multiple(public, base_scalar, scalar):
     """The encoding of base_scalar * B - scalar * A; None if `public` does not encode a point A."""
-    memory = _memory
+    memory = viper.memory
     if not place_negated(memory, public):
         return None
     viper.octets[:] = viper.ONE
     perform(memory, NEUTRAL)
     program = bytearray(STORE_PROJECTIVE)
-    for entry in range(9):
+    for entry in range(_MULTIPLES):
         if entry:
             perform(memory, ADDITION)
         perform(memory, PROJECTIVE)
@@ -95,16 +95,22 @@ def store(memory, program, entry, table):
 
 
 def _place_digits(scalar):
-    """The digits for WINDOWS: of `scalar`, -7 to 8, with the comb's where they join in."""
-    carry = 0
+    """The digits for WINDOWS: of `scalar`, -3 to 4, with the comb's where they join in."""
+    carry = pool = bits = octet = 0
     for window in range(_WINDOWS):
-        digit = (scalar[window >> 1] >> (window & 1) * 4 & 15) + carry
-        carry = digit > 8
-        _windows[window] = 128 | 16 - digit if carry else digit
+        if bits < 3 and octet < 32:
+            pool |= scalar[octet] << bits
+            bits += 8
+            octet += 1
+        digit = (pool & 7) + carry
+        pool >>= 3
+        bits -= 3
+        carry = digit > 4
+        _windows[window] = 128 | 8 - digit if carry else digit
     place = combs = 0
     for window in range(_WINDOWS - 1, -1, -1):
-        if window < _COLUMNS // 4:
-            for _ in range(4 * TABLES):
+        if window < _COLUMNS // 3:
+            for _ in range(3 * TABLES):
                 _digits[place] = viper.digits[combs]
                 place += 1
                 combs += 1

@@ -70,9 +70,9 @@ def comb(tables, joint):
 
 
 def windows(tables):
-    """The same for a second point of which only the multiples from 0 to 8 are in a table.
+    """The same for a second point of which only the multiples from 0 to 4 are in a table.
 
-    Its digits are of four bits. The base point's comb joins in for the last doublings; the digits
+    Its digits are of three bits. The base point's comb joins in for the last doublings; the digits
     are in the order in which they are wanted.
     """
     columns = DIGITS // tables

@@ -143,18 +143,18 @@ def test_the_neutral_point_comes_out_of_scalars_of_zero() -> None:
 
 
 def window_digits(scalar: int, base_scalar: int, tables: int) -> list[int]:
-    nibbles, carry = [], 0
-    for window in range(64):
-        digit = (scalar >> 4 * window & 15) + carry
-        carry = int(digit > 8)
-        nibbles.append(128 | 16 - digit if carry else digit)
+    windows, carry = [], 0
+    for window in range(85):
+        digit = (scalar >> 3 * window & 7) + carry
+        carry = int(digit > 4)
+        windows.append(128 | 8 - digit if carry else digit)
     columns = comb_digits(base_scalar, tables)
     made: list[int] = []
-    for window in reversed(range(64)):
-        if window < len(columns) // 4:
-            taken = len(columns) - 4 * (window + 1)
-            made += flat(columns[taken : taken + 4])
-        made.append(nibbles[window])
+    for window in reversed(range(85)):
+        if window < len(columns) // 3:
+            taken = len(columns) - 3 * (window + 1)
+            made += flat(columns[taken : taken + 3])
+        made.append(windows[window])
     return made
 
 
@@ -178,7 +178,7 @@ def test_windows_add_an_exact_multiple_of_a_point_without_a_table(
     scaled(machine, 1)
     machine.run(program("NEUTRAL", tables))
     store = bytearray(program("STORE_PROJECTIVE", tables))
-    for entry in range(9):
+    for entry in range(5):
         if entry:
             machine.run(program("ADDITION", tables))
         machine.run(program("PROJECTIVE", tables))
@@ -187,7 +187,7 @@ def test_windows_add_an_exact_multiple_of_a_point_without_a_table(
         machine.run(store)
     machine.second = [
         tuple(machine.stored[80 * entry, coordinate] for coordinate in range(4))
-        for entry in range(9)
+        for entry in range(5)
     ]
     machine.first = TABLES[BASE, tables]
     machine.digits = window_digits(scalar, base_scalar, tables)
