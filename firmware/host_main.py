@@ -7,7 +7,7 @@ one line an event: `EVENT name KEY=value ...`, see ks_driver.host.HostBoard.
 # ruff: noqa: E402 -- the order of imports is what makes them fit into the heap of an ESP32
 import gc
 
-GC_THRESHOLD_BYTES = 16384
+GC_THRESHOLD_BYTES = 4096
 
 if hasattr(gc, "threshold"):
     gc.threshold(GC_THRESHOLD_BYTES)  # MicroPython: collect early, or the heap falls to pieces

@@ -7,7 +7,7 @@ readers, the indicator and a partition of their own for the data come with the h
 # ruff: noqa: E402 -- the order of imports is what makes them fit into the heap
 import gc
 
-GC_THRESHOLD_BYTES = 16384
+GC_THRESHOLD_BYTES = 4096
 PAUSE_AFTER_CRASH_MS = 5000
 DORMANT_PAUSE_MS = 60000
 

@@ -95,8 +95,7 @@ class Identity:
         for name in (KEY, KEY_NEXT) + NETWORK:
             self._ports.vault.erase(name)
         self.seed = None
-        if hasattr(self._ports.crypto, "forget"):
-            self._ports.crypto.forget()
+        self._ports.crypto.forget()
 
     def _write(self, record):
         self._store.write(PATH, record)

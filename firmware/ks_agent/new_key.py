@@ -13,7 +13,7 @@ def new_seed(ports):
     LocalError while there is no entropy, and for a key that was computed wrong.
     """
     rng, crypto = ports.rng, ports.crypto
-    if hasattr(rng, "is_ready") and not rng.is_ready():
+    if not rng.is_ready():
         raise LocalError("no entropy")
     seed = rng.random_bytes(32)
     if len(seed) != 32 or seed in (bytes(32), rng.random_bytes(32), ports.vault.get(KEY)):

@@ -15,8 +15,6 @@ crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signatur
 board      temperature_c() -> decimal text or None, memory_used_bytes(),
            show(event, detail): indicator and observers;
            unload(names): let go of the code of these modules of ks_agent, or do nothing
-
-is_ready, prepare and forget are left out by a port that has nothing to do there.
 """
 
 KEY = "key"

@@ -126,6 +126,12 @@ def forget():
     _engine.forget()
 
 
+def load():
+    """Load the code for keys without a table now, while there is room for it in one piece."""
+    if ENGINE == "viper":
+        from . import viper_points  # noqa: F401
+
+
 def let_go():
     """Let go of code that is seldom needed, to leave its memory to others; it is loaded again.
 

@@ -1,18 +1,33 @@
 """The agent's `crypto` port, for either interpreter."""
 
+import gc
 import hashlib
 
 from . import ed25519
 
+# Heaps that have less left at import have no room for the table of a key, nor for loading code when
+# it is needed: they keep in memory what does without.
+_ROOM_BYTES = 112 * 1024
+
+
+def _has_room():
+    free = getattr(gc, "mem_free", None)  # MicroPython's
+    return free is None or free() > _ROOM_BYTES
+
+
+HAS_ROOM = _has_room()
 # Taken at import, while the heap is in one piece; the first port has it.
-_tables = [bytearray(ed25519.TABLE_BYTES)]
+_tables = [bytearray(ed25519.TABLE_BYTES if HAS_ROOM else 0)]
+if not HAS_ROOM:
+    ed25519.load()
 
 
 class Ed25519Crypto:
     """public_key, sign, verify as `ks_crypto.ed25519` has them, and SHA-256. Holds no seed itself.
 
     One public key at a time, the server's, can be prepared: its signatures verify several times
-    faster. Its table is kept in a file, after a hash over the key and the table, and is made anew
+    faster. In a small heap there is no room for that, and `prepare` does nothing. The table is kept
+    in a file, after a hash over the key and the table, and is made anew
     where that is missing or damaged.
     """
 
@@ -39,7 +54,7 @@ class Ed25519Crypto:
     def verify(self, public, pieces, signature):
         """True or False for any content; ValueError for a wrong length or type."""
         verdict = ed25519.verify(public, pieces, signature, self.prepared)
-        if not self.is_prepared(public):
+        if HAS_ROOM and not self.is_prepared(public):
             ed25519.let_go()
         return verdict
 
@@ -67,7 +82,7 @@ class Ed25519Crypto:
             self.given_up = public
             return True
         finally:
-            if self.making is None:
+            if HAS_ROOM and self.making is None:
                 ed25519.let_go()
 
     def is_prepared(self, public):

@@ -9,7 +9,7 @@ from hashlib import sha256
 from os import urandom
 
 from .sha512 import sha512
-from .viper_base import BASE, COMB, ENCODE, JOINT, TABLES
+from .viper_base import BASE, COMB, ENCODE, TABLES
 from .viper_field import invert, run
 from .viper_scalar import modular
 
@@ -18,7 +18,7 @@ TABLE_BYTES = len(BASE)
 ONE = b"\1" + bytes(31)
 
 _DIGITS = 48  # of a scalar in a comb
-_NO_BLIND = bytes(4)
+NO_BLIND = bytes(4)
 # What `modular` calculates, besides a comb's digits, for which it takes the number of tables.
 _REDUCE, _MULADD = -1, 0
 
@@ -48,53 +48,6 @@ class _Key:
         self.public = _base_multiple(self.scalar)
 
 
-class Prepared:
-    """A public key with its table."""
-
-    def __init__(self, public, table=None, whole=False):
-        """Raises ValueError if `public` is no point, or if `table` is not TABLE_BYTES long."""
-        self.public = public
-        self.table = bytearray(TABLE_BYTES) if table is None else table
-        if len(self.table) != TABLE_BYTES:
-            raise ValueError("table must be %d bytes" % TABLE_BYTES)
-        self._making = None
-        if not whole:
-            from . import viper_tables
-
-            self._making = viper_tables.Making(public, self.table)
-
-    def step(self):
-        """Do one more piece of the table; True when it is whole (and ever after).
-
-        Raises ValueError in the end for a key that is the sum of a proper one and a point of small
-        order: a comb multiplies by the scalar plus some multiple of the group order, which gives
-        another verdict for such a key than the equation has. `verify` without a table is right.
-        """
-        if self._making is not None and self._making.step():
-            self._making = None
-        return self._making is None
-
-    def is_valid(self):
-        """Whether the table gives minus the key itself for the digits of one, and nothing for zero.
-
-        It looks at some of the entries only: keep a hash beside the table as well.
-        """
-        from . import viper_tables
-
-        return viper_tables.is_valid(self.public, self.table)
-
-    def verify(self, pieces, signature):
-        """Whether the equation holds; the table must be whole."""
-        _reduced_hash(scalar, (signature[:32], self.public), pieces)
-        comb_digits(signature[32:], _NO_BLIND, digits, 2 * TABLES)
-        comb_digits(scalar, _NO_BLIND, memoryview(digits)[TABLES:], 2 * TABLES)
-        octets[:] = ONE
-        return encoded(memory, JOINT, digits, BASE, self.table) == signature[:32]
-
-
-prepare = Prepared
-
-
 def public_key(seed):
     """The 32-byte public key of a seed, which is kept expanded until another one or `forget`."""
     return _expanded(seed).public
@@ -104,9 +57,9 @@ def sign(seed, pieces):
     """The 64-byte signature over the concatenation of `pieces`, which are read twice."""
     key = _expanded(seed)
     nonce = bytearray(32)
-    check = _reduced_hash(nonce, (key.prefix,), pieces, sha256())
+    check = reduced_hash(nonce, (key.prefix,), pieces, sha256())
     encoded_r = _base_multiple(nonce)
-    if _reduced_hash(scalar, (encoded_r, key.public), pieces, sha256()) != check:
+    if reduced_hash(scalar, (encoded_r, key.public), pieces, sha256()) != check:
         nonce[:] = bytes(32)
         raise ValueError("pieces were not the same when read again")
     modular(_MULADD, 0, scalar, scalar, key.scalar, nonce, _work)
@@ -116,10 +69,17 @@ def sign(seed, pieces):
 
 def verify(public, pieces, signature):
     """Whether the equation holds, for any key: over three times the work of a prepared one."""
-    _reduced_hash(scalar, (signature[:32], public), pieces)
+    reduced_hash(scalar, (signature[:32], public), pieces)
     from . import viper_points
 
     return viper_points.joint_multiple(public, signature[32:], scalar) == signature[:32]
+
+
+def prepare(public, table=None, whole=False):
+    """A `Prepared`, whose code is loaded for the first one."""
+    from .viper_prepared import Prepared
+
+    return Prepared(public, table, whole)
 
 
 def forget():
@@ -131,7 +91,7 @@ def forget():
     _key = None
 
 
-def comb_digits(number, blind=_NO_BLIND, target=digits, stride=TABLES):
+def comb_digits(number, blind=NO_BLIND, target=digits, stride=TABLES):
     """The digits of a scalar (32 bytes) for a comb, `stride` bytes from column to column."""
     modular(TABLES, stride, target, number, blind, number, _work)
 
@@ -153,7 +113,7 @@ def _expanded(seed):
     return _key
 
 
-def _reduced_hash(target, heads, pieces, check=None):
+def reduced_hash(target, heads, pieces, check=None):
     """SHA-512 of everything modulo L into `target`; the digest by `check` of the pieces."""
     running = sha512()
     for head in heads:

@@ -51,6 +51,14 @@ class NaclCrypto:
             return False
         return True
 
+    def prepare(self, public: Octets) -> bool:
+        """True: there is nothing to do beforehand."""
+        return True
+
+    def forget(self) -> None:
+        """Drop the expanded keys."""
+        self._key_pair.cache_clear()
+
     def sha256(self) -> "hashlib._Hash":
         """A new SHA-256 with `update` and `digest`."""
         return hashlib.sha256()

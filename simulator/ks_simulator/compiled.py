@@ -3,8 +3,8 @@
 Source has to be compiled on the terminal, which takes more memory than running it: mpy-cross does
 it here. Every function, text and name takes room on the terminal, so what is not needed stays
 behind: what nothing in the release names, the names of constants, the explanations in exceptions
-(their codes tell the cause, and docs/protocol.md what a code means), the names of parameters, and
-the names that are private to a module.
+(their codes tell the cause, and docs/protocol.md what a code means), the names of parameters,
+of functions and attributes, and what is private to a module.
 
 With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
 (`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import constants, parameters
+from . import constants, names, parameters
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -53,6 +53,7 @@ def compiled(
     constants.inline(trees, entry)
     while _leave_out_unused(trees, entry):
         pass
+    names.shorten(trees, entry)
     named = parameters.keywords(trees.values())
     for path, tree in trees.items():
         if path == entry:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from ks_viper import base, layout
-from ks_viper.programs import Program
+from ks_viper.formulas import Program
 
 from . import parts
 

@@ -1,7 +1,6 @@
 """The server's key is prepared while the terminal has nothing else to do."""
 
 # heap: 384k because the agent, compiled here, shares it with the test's server and flash
-
 from fake_ports import CRYPTO, PowerCut, QuickCrypto
 from fakes import ADMIN_SEEDS, SERVER_SEED, Terminal, acknowledgement, public_text
 
@@ -9,10 +8,8 @@ from ks_agent import signing
 from ks_crypto import ed25519, port
 from ks_driver.host import TABLE_PATH
 
-PIECES = 6
-PIECE_MS = 3
-SERVER = CRYPTO.public_key(SERVER_SEED)
-NEXT_SEED = b"T" * 32
+PIECES, PIECE_MS = 6, 3
+SERVER, NEXT_SEED = CRYPTO.public_key(SERVER_SEED), b"T" * 32
 
 
 class PiecewiseCrypto(QuickCrypto):
@@ -62,12 +59,12 @@ def change_key(server):
     key_text = public_text(NEXT_SEED)
     signature = signing.sign_text(CRYPTO, SERVER_SEED, signing.link_text(2, key_text))
     known = signing.key_id(CRYPTO, SERVER)
+    server.seed = NEXT_SEED
 
     def link(answer):
         if server.requests[-1]["KID"] == known:
             answer["LINK"] = [{"SEQ": "2", "KEY": key_text, "SIG": signature}]
 
-    server.seed = NEXT_SEED
     server.bend = link
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ks_simulator import constants, parameters
+from ks_simulator import constants, names, parameters
 from ks_simulator.application import ReleaseError, build, installed_files
 from ks_simulator.compiled import ARCHITECTURES, compiled, with_native_code
 from ks_simulator.interpreters import native_architecture
@@ -247,3 +247,47 @@ def test_parameters_that_calls_name_keep_their_names() -> None:
     assert "def scaled(self, _1, size=10)" in text
     assert "def given(**named)" in text
     assert parameters.keywords([ast.parse("f(**names)")]) is None
+
+
+def test_names_are_short_where_nothing_outside_can_mean_them() -> None:
+    trees = {
+        "main.py": ast.parse("from app.life import begin_everything\nbegin_everything()\n"),
+        "app/life.py": ast.parse(
+            "import gc\n"
+            "from app.other import Clock, later_on\n"
+            "def begin_everything():\n"
+            "    clock = Clock()\n"
+            "    clock.seconds_left = later_on(gc.mem_free())\n"
+            "    return clock.said_by_text(clock.seconds_left)\n"
+        ),
+        "app/other.py": ast.parse(
+            "class Clock:\n"
+            "    def said_by_text(self, given_value):\n"
+            "        return getattr(self, 'said_by_text')\n"
+            "    def write(self):\n"
+            "        self.given_value = 1\n"
+            "def later_on(value):\n"
+            "    return value\n"
+        ),
+    }
+    names.shorten(trees, "main.py")
+    text = "\n".join(ast.unparse(tree) for path, tree in trees.items() if path != "main.py")
+    for kept in ("begin_everything", "Clock", "said_by_text", "write", "given_value", "mem_free"):
+        assert kept in text
+    for gone in ("later_on", "seconds_left"):
+        assert gone not in text
+    assert ast.unparse(trees["main.py"]).count("begin_everything") == 2
+
+
+def test_short_names_do_not_meet_those_that_are_there() -> None:
+    trees = {
+        "main.py": ast.parse(""),
+        "app/one.py": ast.parse("def first_one(aa):\n    return aa\ndef second_one():\n    pass\n"),
+    }
+    names.shorten(trees, "main.py")
+    functions = [
+        node.name for node in trees["app/one.py"].body if isinstance(node, ast.FunctionDef)
+    ]
+    assert len(set(functions)) == 2
+    assert "aa" not in functions
+    assert all(len(name) == 2 for name in functions)

@@ -1,0 +1,137 @@
+"""Gives functions, methods and attributes of an application short names, the same everywhere.
+
+On a terminal each name is a text in memory. A name is only changed where nothing outside of the
+application can mean it too: what the entry uses, what any text in the application mentions, and
+what anything in the standard libraries is called stays, as do classes, which crash reports name.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import PurePosixPath
+from string import ascii_letters
+
+Trees = Mapping[str, ast.Module]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+SHORT = 2  # characters
+WORD = re.compile(r"[A-Za-z_]\w*")
+# Where objects come from that an application on either interpreter uses.
+LIBRARIES = (
+    "array", "asyncio", "asyncio.streams", "binascii", "collections", "errno", "gc", "hashlib",
+    "io", "json", "math", "os", "random", "re", "select", "socket", "ssl", "struct", "sys", "time",
+    "traceback", "zlib",
+)  # fmt: skip
+# What MicroPython has besides, what it calls on objects that it is given, and what the benchmarks
+# look at in an application (`unload`).
+MICROPYTHON = frozenset((
+    "active", "alloc_emergency_exception_buf", "chdir", "config", "connect", "const", "deinit",
+    "freq", "ifconfig", "ilistdir", "ioctl", "irq", "isconnected", "mem_alloc", "mem_free", "mount",
+    "native", "off", "on", "opt_level", "print_exception", "readblocks", "reset", "reset_cause",
+    "scan", "statvfs", "ticks_add", "ticks_diff", "ticks_ms", "ticks_us", "umount", "unload",
+    "value", "viper", "wdt_feed", "writeblocks",
+))  # fmt: skip
+
+
+def shorten(trees: Trees, entry: str) -> None:
+    """Rename in place, but in the entry's tree."""
+    uses = Counter(
+        name for path, tree in trees.items() if path != entry for name in _identifiers(tree)
+    )
+    kept = _of_libraries() | _kept(trees, entry)
+    chosen = sorted(
+        {name for path, tree in trees.items() if path != entry for name in _defined(tree)} - kept,
+        key=lambda name: (-uses[name], name),
+    )
+    taken = set(uses) | kept | set(keyword.kwlist)
+    free = (
+        name for name in map("".join, product(ascii_letters, repeat=SHORT)) if name not in taken
+    )
+    names = dict(zip((name for name in chosen if len(name) > SHORT), free, strict=False))
+    for path, tree in trees.items():
+        if path != entry:
+            _Renamer(names).visit(tree)
+
+
+def _identifiers(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "name", "asname", "arg"):
+            value = getattr(node, field, None)
+            if isinstance(value, str):
+                yield value
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            yield from node.names
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """Functions and methods, and what is set on objects; nothing with an underscore in front."""
+    for node in ast.walk(tree):
+        name = ""
+        if isinstance(node, Function):
+            name = node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = node.attr
+        if name and not name.startswith("_"):
+            yield name
+
+
+def _kept(trees: Trees, entry: str) -> set[str]:
+    kept: set[str] = set(_identifiers(trees[entry]))
+    for path in trees:
+        kept.update(PurePosixPath(path).with_suffix("").parts)
+    inside = {module.rpartition(".")[2] for module in map(_module, trees)}
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                kept.update(WORD.findall(node.value))
+            elif isinstance(node, ast.arg | ast.keyword):
+                kept.add(node.arg or "")
+            elif isinstance(node, ast.ClassDef):
+                kept.add(node.name)
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    kept.update(alias.name.split("."))
+            elif isinstance(node, ast.ImportFrom):
+                own = (node.module or "").rpartition(".")[2]
+                if own not in inside and not (node.level and not own):
+                    kept.update(alias.name for alias in node.names)
+    return kept
+
+
+def _module(path: str) -> str:
+    return ".".join(PurePosixPath(path).with_suffix("").parts)
+
+
+def _of_libraries() -> set[str]:
+    objects: list[object] = [*vars(builtins).values()]
+    found = set(dir(builtins)) | MICROPYTHON
+    for name in LIBRARIES:
+        module = importlib.import_module(name)
+        found.update(dir(module))
+        objects.extend(vars(module).values())
+    for thing in objects:
+        if isinstance(thing, type):
+            found.update(dir(thing))
+    found.update(dir(re.compile("")), dir(re.match("", "")))
+    return found
+
+
+class _Renamer(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("id", "attr", "name", "asname"):
+            value = getattr(node, field, None)
+            if isinstance(value, str):
+                setattr(node, field, self._names.get(value, value))
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            node.names = [self._names.get(name, name) for name in node.names]
+        return node
