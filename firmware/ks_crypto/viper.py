@@ -1,8 +1,8 @@
 """Ed25519 on native code (RFC 8032, pure). Call it through `ed25519`, which checks arguments.
 
 Field elements, points and programs are described in `ks_viper.programs`: a program is a list of
-operations that `viper_field.run` interprets in one call. What is seldom needed, keys
-without a table and the making of tables, is in `viper_points` and `viper_tables`, loaded then.
+operations that `viper_field.run` interprets in one call. What is seldom needed is in modules that
+are loaded then: keys without a table in `viper_points`, the making of tables in `viper_tables`.
 """
 
 from hashlib import sha256
@@ -57,13 +57,14 @@ def sign(seed, pieces):
     """The 64-byte signature over the concatenation of `pieces`, which are read twice."""
     key = _expanded(seed)
     nonce = bytearray(32)
-    check = reduced_hash(nonce, (key.prefix,), pieces, sha256())
-    encoded_r = _base_multiple(nonce)
-    if reduced_hash(scalar, (encoded_r, key.public), pieces, sha256()) != check:
+    try:
+        check = reduced_hash(nonce, (key.prefix,), pieces, sha256())
+        encoded_r = _base_multiple(nonce)
+        if reduced_hash(scalar, (encoded_r, key.public), pieces, sha256()) != check:
+            raise ValueError("pieces were not the same when read again")
+        modular(_MULADD, 0, scalar, scalar, key.scalar, nonce, _work)
+    finally:
         nonce[:] = bytes(32)
-        raise ValueError("pieces were not the same when read again")
-    modular(_MULADD, 0, scalar, scalar, key.scalar, nonce, _work)
-    nonce[:] = bytes(32)
     return encoded_r + scalar
 
 
