@@ -29,8 +29,8 @@ lint: env typings ## ruff, mypy (strict for host code, device code against the E
 	$(RUN) -m mypy --config-file tools/device-mypy.ini || status=1; \
 	exit $$status
 
-bench: env micropython ## measure, write benchmarks/latest.json and the figures in README.md
-	@$(RUN) -m benchmarks --readme README.md
+bench: env micropython ## measure, write benchmarks/latest.json and the figures in the documents
+	@$(RUN) -m benchmarks --readme README.md --crypto docs/crypto.md
 
 docs: env ## write the generated parts of docs/ anew
 	@$(RUN) -m tools.gen_docs

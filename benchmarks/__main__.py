@@ -1,8 +1,9 @@
-"""`python -m benchmarks [TOPIC...] [--output FILE] [--readme FILE]`: measure, and write it down.
+"""`python -m benchmarks [TOPIC...] [--output FILE] [--readme FILE] [--crypto FILE]`: measure.
 
 A topic may also be the first part of some topics' names: `crypto` for `crypto/time` and the others.
 Without topics all are measured and benchmarks/latest.json is written. `--readme` puts the figures
-between the marks in a Markdown file. The exit status is 1 when a goal is missed.
+between the marks in a Markdown file; `--crypto` puts those of the crypto into another one, so that
+the first has only those that have a goal. The exit status is 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if output is not None:
         write(output, figures)
     if chosen.readme is not None:
-        write_block(chosen.readme, figures)
+        write_block(chosen.readme, [figure for figure in figures if _is_for_all(figure)])
+    if chosen.crypto is not None:
+        write_block(chosen.crypto, [figure for figure in figures if _is_crypto(figure)])
     missed = [figure.name for figure in figures if not figure.ok]
     if missed:
         console.print(f"missed: {', '.join(missed)}", style="bold red")
@@ -56,6 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--readme", type=Path, help="put the figures into this Markdown file")
+    parser.add_argument("--crypto", type=Path, help="put the crypto's figures into this one")
     chosen = parser.parse_args(arguments)
     topics: list[str] = []
     for name in chosen.topics:
@@ -65,6 +69,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         topics += found
     chosen.topics = topics
     return chosen
+
+
+def _is_crypto(figure: Figure) -> bool:
+    return figure.name.startswith("crypto/")
+
+
+def _is_for_all(figure: Figure) -> bool:
+    has_goal = figure.goal is not None or figure.goal_ratio is not None
+    return has_goal or not _is_crypto(figure)
 
 
 def _table(figures: Sequence[Figure]) -> Table:

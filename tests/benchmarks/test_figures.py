@@ -11,6 +11,7 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks.figure import Figure, Unavailable
 from benchmarks.pairing import in_turns
+from benchmarks.readme import BEGIN, END
 
 SPEED = Figure.compared("fake/speed", 1234.56, "runs/s", "another", 0.123456)
 
@@ -86,3 +87,24 @@ def test_each_body_of_work_is_measured_once_a_round() -> None:
     assert {name: len(found) for name, found in rates.rounds.items()} == {"once": 3, "ten": 3}
     assert rates.ratio("once", "once") == 1
     assert rates.median("once") in rates.rounds["once"]
+
+
+def test_the_crypto_has_a_page_of_its_own_and_in_the_readme_only_what_has_a_goal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = [
+        Figure.limited("crypto/size", 10, "bytes", 20),
+        Figure.limited("crypto/aside", 11, "bytes"),
+        Figure.limited("wire/size", 12, "bytes"),
+    ]
+    monkeypatch.setattr(program, "TOPICS", {"all": lambda: iter(figures)})
+    pages = [tmp_path / name for name in ("readme.md", "crypto.md")]
+    for page in pages:
+        page.write_text(f"{BEGIN}\n{END}\n")
+    assert program.main(["all", "--readme", str(pages[0]), "--crypto", str(pages[1])]) == 0
+    readme, crypto = (page.read_text() for page in pages)
+    assert "crypto/size" in readme
+    assert "wire/size" in readme
+    assert "crypto/aside" not in readme
+    assert "crypto/aside" in crypto
+    assert "wire/size" not in crypto
