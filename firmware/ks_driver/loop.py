@@ -62,11 +62,17 @@ class WakeableSleep:
         if seconds <= 0:  # a turn for the others: who is woken must not sleep long after it
             await asyncio.sleep(0)
             return
+        # Not wait_for: on CPython 3.11 it forgets a cancelling in the moment of a wake-up.
+        timer = asyncio.create_task(self._wake_after(seconds))
         try:
-            await asyncio.wait_for(self._event.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
+            await self._event.wait()
+        finally:
+            timer.cancel()
         self._event.clear()
+
+    async def _wake_after(self, seconds):
+        await asyncio.sleep(seconds)
+        self._event.set()
 
     def wake(self):
         """To be called in the loop's own thread."""

@@ -267,3 +267,43 @@ def test_a_sleep_of_no_time_lets_others_have_their_turn():
 
     for sleep in (asyncio.sleep, WakeableSleep()):
         assert asyncio.run(story(sleep)) == ["piece", "other", "piece", "other", "piece"]
+
+
+def test_a_power_cut_in_the_moment_of_a_wake_up_is_not_missed():
+    async def cut_after(turns):
+        sleep = WakeableSleep()
+        task = asyncio.create_task(sleep(1000))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        sleep.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not task.cancel():
+            return "over"
+        try:
+            await task
+        except asyncio.CancelledError:
+            return "cut"
+        return "missed"
+
+    ends = [asyncio.run(cut_after(turns)) for turns in range(8)]
+    assert ends[0] == "cut"
+    assert ends[-1] == "over"
+    assert "missed" not in ends, ends
+
+
+def test_the_time_of_a_sleep_ended_early_does_not_end_the_next_one():
+    async def story():
+        sleep = WakeableSleep()
+        sleep.wake()
+        await sleep(0.001)
+        await asyncio.sleep(0.01)  # by now it would have ended by itself
+        task = asyncio.create_task(sleep(1000))
+        for _ in range(8):
+            await asyncio.sleep(0)
+        still_asleep = not task.done()
+        sleep.wake()
+        await task
+        return still_asleep
+
+    assert asyncio.run(story())
