@@ -16,6 +16,7 @@ from .identity import Identity
 from .log import Log, upload
 from .outbox import Outbox
 from .ports import KEY_NEXT, random_below
+from .punches import Punches
 from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
 from .update_state import Progress
@@ -36,6 +37,10 @@ SELDOM = (
     "lines",
     "trust_changes",
     "config_check",
+    "journal_boot",
+    "journal_read",
+    "punch_upload",
+    "allow_pages",
 )
 
 FIRST_RETRY_MS = 60000
@@ -65,7 +70,9 @@ class Agent:
         self.exchange = Exchange(
             ports, self.identity, self.trust, self.config, self.clock, self.link, self.log
         )
+        self.punches = Punches(self)
         self._backoff = Backoff(ports.rng)
+        self._upload_backoff = Backoff(ports.rng)
         self.rto_s = DEFAULT_RTO_S
         self._beats = 0
         self._unknown = False
@@ -101,12 +108,51 @@ class Agent:
             yield from self._rest(wait_ms)
 
     def _rest(self, wait_ms):
-        """The pause before a conversation: time to prepare the server's key, piece by piece."""
+        """The pause before a conversation: time to send punches, and to prepare the server's key.
+
+        A Sleep that ends early with no punch to send ends the pause.
+        """
         end_ms = self.clock.ticks_ms() + wait_ms
-        while wait_ms > 0 and not self._prepared():
-            yield Sleep(0)
-            wait_ms = end_ms - self.clock.ticks_ms()
-        yield Sleep(max(wait_ms, 0))
+        while True:
+            now_ms = self.clock.ticks_ms()
+            due_ms = self._punches_due_ms()
+            if due_ms is not None and due_ms <= now_ms < end_ms:
+                yield from self._upload_punches()
+            elif now_ms < end_ms and not self._prepared():
+                yield Sleep(0)
+            else:
+                until_ms = end_ms if due_ms is None else min(due_ms, end_ms)
+                yield Sleep(max(until_ms - now_ms, 0))
+                if self._punches_due_ms() is None or self.clock.ticks_ms() >= end_ms:
+                    return
+
+    def _punches_due_ms(self):
+        return self.punches.due_ms if self.identity.state == life.ACTIVE else None
+
+    def _upload_punches(self):
+        """One batch; the rest is due at once, or later where it did not go."""
+        from .punch_upload import upload
+
+        punches = self.punches
+        now_ms = self.clock.ticks_ms()
+        punches.due_ms = None  # a punch from now on sets it again
+        wait_ms = None
+        try:
+            if (yield from upload(self)):
+                wait_ms = 0
+            self._upload_backoff.succeeded()
+        except Refused as refused:
+            self._note_refusal(refused)
+            wait_s_ = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
+            wait_ms = self._upload_backoff.failed() if wait_s_ is None else wait_s_ * 1000
+        except PeerError as error:
+            self.log.warn("answer not believed: " + error.code)
+            wait_ms = self._upload_backoff.failed()
+        except OSError as error:
+            self.ports.board.show("offline", {"reason": str(error)})
+            wait_ms = self._upload_backoff.failed()
+        if wait_ms is not None:
+            punches.due_ms = self.clock.ticks_ms() + wait_ms
 
     def _prepared(self):
         """Whether nothing is left to do for the server's key, else a piece of it was done."""
@@ -183,6 +229,9 @@ class Agent:
             return
         yield from self._attempt("acknowledgements", self._acknowledge())
         yield from self._attempt("logs", self._upload_logs())
+        held = self.punches.allow_list.version or "none"
+        if answer.get("AL1", held) != held:
+            yield from self._attempt("allow list", self._refresh_allow_list(answer["AL1"]))
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
@@ -199,6 +248,11 @@ class Agent:
             self._note_refusal(refused)
             wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
             self._not_before_ms[name] = now_ms + (wait or 0) * 1000
+
+    def _refresh_allow_list(self, version):
+        from .allow_pages import refresh
+
+        yield from refresh(self, self.punches.allow_list, version)
 
     def _acknowledge(self):
         yield from self.outbox.flush(self.exchange)
@@ -230,6 +284,7 @@ class Agent:
             self.config.proven()
             self._effectors().finish_config_trial(True)
         self.ports.board.show("heartbeat", {"TS": answer["TS"]})
+        self.punches.hear(answer.get("ACK_SEQ"))
         return answer
 
     def heartbeat_tokens(self):
@@ -242,6 +297,7 @@ class Agent:
             "HB6": self.link.status(),
             "FW2": self.progress.version,
         }
+        tokens.update(self.punches.tokens())
         temperature = self.ports.board.temperature_c()
         if temperature is not None:
             tokens["HB4"] = temperature

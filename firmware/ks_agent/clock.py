@@ -32,6 +32,10 @@ class Clock:
     def now_ms(self):
         return self._offset_ms + self._port.ticks_ms()
 
+    def time_ms(self):
+        """The moment that text() tells."""
+        return _writable(self.now_ms())
+
     def text(self):
         return _text(self.now_ms())
 
@@ -73,5 +77,9 @@ class Clock:
 
 
 def _text(unix_ms):
+    return timetext.format_ms(_writable(unix_ms))
+
+
+def _writable(unix_ms):
     # Whatever time it was told: with one that cannot be written it would never be told another.
-    return timetext.format_ms(max(0, min(unix_ms, timetext.LAST_MS)))
+    return max(0, min(unix_ms, timetext.LAST_MS))

@@ -1,7 +1,7 @@
 """What each command does, one generator a command: (command, payload) -> (ACK1, ACK2) or LATER."""
 
 from . import lines, signing, timetext, trust_changes
-from .commands import ERROR, LATER, OK, Commands
+from .commands import ERROR, LATER, OK, PARTIAL, Commands
 from .config import CONNECTION
 from .effects import Restart
 from .errors import CommandRefused, Malformed, PeerError
@@ -143,10 +143,15 @@ class Effectors:
         return OK, ""
 
     def erase(self, command, payload):
+        """Without FORCE a WIPE waits until the server has every punch."""
+        if command["CMD2"] == "WIPE" and payload.get("FORCE") != "true":
+            from .punch_upload import upload_all
+
+            if not (yield from upload_all(self._agent)):
+                return PARTIAL, "punches are not acknowledged"
         self._begin_erasing(command["CMD1"])
         self.finish_erasing()
         return LATER
-        yield
 
     def _begin_erasing(self, cmd1):
         agent = self._agent
@@ -239,6 +244,7 @@ class Effectors:
         agent = self._agent
         record = agent.store.read(WIPE_PATH)
         agent.store.clear(STATE[:-1], SPARED)
+        agent.punches.clear()
         agent.outbox.clear()
         agent.trust.forget()
         agent.config.forget({key: record[key] for key in CONNECTION if key in record})

@@ -42,6 +42,8 @@ LINK_FIELDS = ("SEQ", "KEY", "SIG")
 COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
 
 RESULT_FIELDS = ("A1", "S1", "ERR1")
+PAGE_FIELDS = ("AL4",)
+CREDENTIAL_FIELDS = ("C1", "E1")
 FOR_REVOKED = ("WIPE", "REVOKE")
 LISTS = {
     "LINK": LINK_FIELDS,
@@ -49,6 +51,8 @@ LISTS = {
     "EVENT": EVENT_FIELDS,
     "LOG": LOG_FIELDS,
     "RESULT": RESULT_FIELDS,
+    "PAGE": PAGE_FIELDS,
+    "CRED": CREDENTIAL_FIELDS,
 }
 COMMANDS = {name: command(name) for name in COMMAND_NAMES}
 
@@ -106,7 +110,9 @@ class Answer:
 
 _TABLE = (
     Request("register", "POST", "D2", "D3 PK1 D4 D5 M1 OTRT"),
-    Request("heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2"),
+    Request(
+        "heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2 JID SEQ SEQ_MIN J1 J2 AL1"
+    ),
     Request("commands", "GET"),
     Request("command-ack", "POST", "CMD1 ACK1", "ACK2 ACK3 ACK4"),
     Request("firmware/check", "POST", "FW2"),
@@ -115,7 +121,10 @@ _TABLE = (
     Request(
         "logs", "POST", "LOG1 LOG2", "LOG3 LOG4 LOG5 CMD1 FW1", {"LOG": LOG_FIELDS}, large=True
     ),
-    Request("events", "POST", "JID EVENT", "SEQ_MIN", {"EVENT": EVENT_FIELDS}, True, True),
+    Request(
+        "events", "POST", "JID EVENT", "SEQ_MIN BOOT UP CLK", {"EVENT": EVENT_FIELDS}, True, True
+    ),
+    Request("allow-list", "GET", "AL1", "AL2", None, True),
     Request("rotate-key", "POST", "D3 SIG_NEW", "", None, True),
     Request("time", "GET", "", "D3", None, True),
 )
@@ -128,13 +137,16 @@ ANSWER_COMMON = ("D1", "NONCE", "TS", "OP", "RQ", "SIG_SERV", "ERR1", "ERR2", "E
 
 ANSWERS = {
     "register": Answer("register", "O1 O2 RTO"),
-    "heartbeat": Answer("heartbeat", "RTO PENDING_CMDS CMD_IDS FW_AVAILABLE FW2"),
+    "heartbeat": Answer("heartbeat", "RTO PENDING_CMDS CMD_IDS FW_AVAILABLE FW2 ACK_SEQ AL1"),
     "commands": Answer("commands", "S1", {"CMD": COMMAND_FIELDS}),
     "command-ack": Answer("command-ack"),
     "firmware/check": Answer("firmware/check", "FW1 FW2 FW3 FW4 FW5 FW_SIG O1 O2 RTO"),
     "firmware/ack": Answer("firmware/ack"),
     "logs": Answer("logs", "LOG1"),
     "events": Answer("events", "", {"RESULT": RESULT_FIELDS}),
+    "allow-list": Answer(
+        "allow-list", "AL2 AL3", {"PAGE": PAGE_FIELDS, "CRED": CREDENTIAL_FIELDS}
+    ),
     "rotate-key": Answer("rotate-key"),
     "time": Answer("time"),
 }

@@ -54,6 +54,9 @@ class Startup:
 
         Effectors(agent).settle()
         agent.config.end_trial()
+        from .journal_boot import open_punches
+
+        open_punches(agent)
 
     def registration(self):
         """What a terminal says of itself when it registers."""

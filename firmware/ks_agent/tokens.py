@@ -17,7 +17,7 @@ TIMESTAMP_WINDOW_MS = 300 * 1000
 
 BASE_PATH = "/api/devices/"
 # The operations that are a GET; all others are a POST.
-GET = ("commands", "firmware/download", "time")
+GET = ("commands", "firmware/download", "time", "allow-list")
 
 _KIND_OF = {
     "HB2": "integer",
@@ -35,6 +35,10 @@ _KIND_OF = {
     "COUNTER": "integer",
     "SIZE": "integer",
     "TRIES": "integer",
+    "J1": "integer",
+    "J2": "integer",
+    "AL2": "integer",
+    "AL3": "integer",
     "HB3": "decimal",
     "HB4": "decimal",
     "FW_AVAILABLE": "flag",
@@ -60,6 +64,8 @@ _PATTERNS = {
     "RQ": (_HEX, 32, 32),
     "JID": (_HEX, 16, 16),
     "FW4": (_HEX, 64, 64),
+    "AL4": (_HEX, 16, 16),
+    "C1": (_HEX, 16, 16),
 }
 
 
@@ -72,13 +78,13 @@ COMMAND_REQUIRED = ("CMD1", "CMD2", "TS")
 COMMAND_SIGNED = ("CMD1", "CMD2", "CMD3", "CMD4", "CMD5", "TS")
 
 # Every token of the protocol is a text in each message, or a list in each.
-LIST_NAMES = ("LINK", "CMD", "EVENT", "LOG", "RESULT")
+LIST_NAMES = ("LINK", "CMD", "EVENT", "LOG", "RESULT", "PAGE", "CRED")
 TEXTS = (
-    " A1 A2 A3 ACK1 ACK2 ACK3 ACK4 ACK_SEQ BOOT CLK CMD1 CMD2 CMD3 CMD4 CMD5 CMD_IDS D1 D2 D3"
-    " D4 D5 E1 ERR1 ERR2 ERR3 FW1 FW2 FW3 FW4 FW5 FW_AVAILABLE FW_SIG HB1 HB2 HB3 HB4 HB5 HB6"
-    " HB7 JID KEY KID LOG1 LOG2 LOG3 LOG4 LOG5 M1 METHOD NONCE O1 O2 OP OTRT PENDING_CMDS PK1"
-    " PREV RQ RTO RTY S1 SEQ SEQ_MIN SIG SIG1 SIG_ADMIN_A SIG_ADMIN_B SIG_NEW SIG_SERV TS UP"
-    " "
+    " A1 A2 A3 ACK1 ACK2 ACK3 ACK4 ACK_SEQ AL1 AL2 AL3 AL4 BOOT C1 CLK CMD1 CMD2 CMD3 CMD4 CMD5"
+    " CMD_IDS D1 D2 D3 D4 D5 E1 ERR1 ERR2 ERR3 FW1 FW2 FW3 FW4 FW5 FW_AVAILABLE FW_SIG HB1 HB2"
+    " HB3 HB4 HB5 HB6 HB7 J1 J2 JID KEY KID LOG1 LOG2 LOG3 LOG4 LOG5 M1 METHOD NONCE O1 O2 OP"
+    " OTRT PENDING_CMDS PK1 PREV RQ RTO RTY S1 SEQ SEQ_MIN SIG SIG1 SIG_ADMIN_A SIG_ADMIN_B"
+    " SIG_NEW SIG_SERV TS UP "
 )
 
 
@@ -92,7 +98,10 @@ class Command:
         self.max_days = max_days
 
 
-CONFIG_FIELDS = "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE"
+CONFIG_FIELDS = (
+    "SERVER TIME_SERVER WIFI_SSID WIFI_PASSWORD LOG_LEVEL CA SITE DUPLICATE_S DIRECTION UNKNOWN"
+    " UPLOAD_DELAY_S DAY_START JOURNAL_KIB"
+)
 _PLAIN = ()
 _COMMANDS = {
     "RESTART": _PLAIN,
@@ -172,7 +181,12 @@ def check_values(message):
                     check_value(field, text)
 
 
-_ANSWER_REQUIRED = {"events": ("S1", "ACK_SEQ"), "commands": (), "time": ()}
+_ANSWER_REQUIRED = {
+    "events": ("S1", "ACK_SEQ"),
+    "allow-list": ("S1", "AL1"),
+    "commands": (),
+    "time": (),
+}
 
 
 def answer_required(op):

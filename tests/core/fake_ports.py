@@ -93,12 +93,21 @@ class File:
         buffer[: len(piece)] = piece
         return len(piece)
 
+    def seek(self, position):
+        self._position = position
+
     def readline(self):
         end = self._data.find(b"\n", self._position) + 1
         return self.read(end - self._position if end else -1)
 
     def write(self, data):
-        self._data.extend(data)
+        end = self._position + len(data)
+        if self._position == len(self._data):
+            self._data.extend(data)
+        else:
+            self._data[self._position : end] = data
+        self._position = end
+        return len(data)
 
     def save(self):
         if self._writing:
@@ -125,6 +134,14 @@ class Fs:
         self.files = {}
         self.folders = {""}
         self.operations_left = -1
+        self.total_bytes = 960 * 1024
+
+    def room(self):
+        """Total and free bytes; each file takes whole blocks."""
+        used = 0
+        for data in self.files.values():
+            used += (len(data) + 4095) // 4096 * 4096
+        return self.total_bytes, self.total_bytes - used
 
     def _change(self):
         if self.operations_left == 0:
@@ -136,11 +153,20 @@ class Fs:
             if path not in self.files:
                 raise OSError(2)
             return File(self, path, self.files[path], False)
+        if mode == "r+b":
+            if path not in self.files:
+                raise OSError(2)
+            return File(self, path, bytearray(self.files[path]), True)
+        if mode == "ab":
+            file = File(self, path, bytearray(self.files.get(path, b"")), True)
+            file.seek(len(self.files.get(path, b"")))
+            return file
         self._change()
         self.files[path] = b""
         return File(self, path, bytearray(), True)
 
     def sync(self, file):
+        self._change()
         file.save()
 
     def rename(self, before, after):

@@ -27,6 +27,7 @@ class Server:
         self.bend = None
         self.bend_signed = None
         self.content = {}
+        self.journals = {}
 
     def now_ms(self):
         return self.offset_ms + self._clock.ticks
@@ -71,13 +72,38 @@ class Server:
             return {"S1": "registered", "RTO": "60"}
         if op == "heartbeat":
             pending = str(len(self.commands))
-            return {"S1": "ok", "RTO": "60", "PENDING_CMDS": pending, "FW_AVAILABLE": "false"}
+            answer = {"S1": "ok", "RTO": "60", "PENDING_CMDS": pending, "FW_AVAILABLE": "false"}
+            if "JID" in request:
+                answer["ACK_SEQ"] = str(self.ack_seq(request["JID"]))
+            return answer
+        if op == "events":
+            return self._store_punches(request)
         if op == "commands" and self.commands:
             return {"CMD": self.commands}
         if op == "command-ack":
             done = request["CMD1"]
             self.commands = [row for row in self.commands if row["CMD1"] != done]
         return {"S1": "ok"}
+
+    def _store_punches(self, request):
+        """Once each, as they are; ACK_SEQ skips what is below SEQ_MIN."""
+        jid = request["JID"]
+        stored = self.journals.setdefault(jid, {})
+        results = []
+        for row in request["EVENT"]:
+            seq = int(row["SEQ"])
+            if stored.setdefault(seq, row) != row:
+                results.append({"A1": row["A1"], "S1": "rejected", "ERR1": "CONFLICT"})
+        for seq in range(1, int(request["SEQ_MIN"])):
+            stored.setdefault(seq, None)
+        return {"S1": "ok", "ACK_SEQ": str(self.ack_seq(jid)), "RESULT": results}
+
+    def ack_seq(self, jid):
+        stored = self.journals.get(jid, {})
+        seq = 0
+        while seq + 1 in stored:
+            seq += 1
+        return seq
 
     def _serve_file(self, fetch):
         data = self.content[fetch.url]

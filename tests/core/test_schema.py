@@ -24,6 +24,7 @@ SPECIFIC = {
     "events": {"OP": "events", "JID": "0123456789abcdef", "EVENT": []},
     "rotate-key": {"OP": "rotate-key", "D3": "key", "SIG_NEW": "signature"},
     "time": {"OP": "time"},
+    "allow-list": {"OP": "allow-list", "AL1": "0123456789abcdef"},
 }
 
 
