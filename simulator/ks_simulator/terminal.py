@@ -107,8 +107,13 @@ class Terminal:
 
     async def run(self) -> None:
         """Live until dormant, dead (no good slot) or cancelled; cancelling cuts the power."""
+        task = asyncio.current_task()
+        assert task is not None
+        asked_before = task.cancelling()
         while await self._boot():
-            pass
+            # A life that ended otherwise in that very moment has kept the news to itself.
+            if task.cancelling() > asked_before:
+                raise asyncio.CancelledError
 
     def power_cycle(self) -> None:
         """Cut the power and give it back: the next boot follows at once."""

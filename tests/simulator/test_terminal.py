@@ -9,7 +9,7 @@ from ks_agent.ports import KEY
 from ks_simulator.loader import agent_class, content_hash
 from ks_simulator.memory import MemoryFs
 from ks_simulator.provision import factory_files
-from tests.simulator.conftest import Site, Watched
+from tests.simulator.conftest import PATIENCE_S, Site, Watched
 
 SiteMaker = Callable[..., Any]
 
@@ -27,6 +27,20 @@ Agent.run = _marked
 """
 BROKEN = b'\nraise RuntimeError("broken")\n'
 LEAVING = b"\nraise SystemExit(3)\n"
+TEARING = b"""
+
+_run = Agent.run
+
+
+def _torn(self):
+    try:
+        return (yield from _run(self))
+    finally:
+        raise RuntimeError("torn")
+
+
+Agent.run = _torn
+"""
 
 
 async def test_it_registers_and_heartbeats(site: SiteMaker) -> None:
@@ -130,6 +144,29 @@ async def test_a_power_cut_in_the_pause_after_a_crash_changes_nothing(site: Site
         watched.life.cancel()
         await asyncio.wait([watched.life])
         assert watched.life.cancelled()
+
+
+async def test_a_power_cut_for_good_is_not_taken_for_a_short_one(site: SiteMaker) -> None:
+    async with site() as here:
+        watched: Watched = here.terminal("dev_1")
+        await watched.until("heartbeat")
+        watched.terminal.power_cycle()
+        watched.life.cancel()
+        await asyncio.wait([watched.life], timeout=PATIENCE_S)
+        assert watched.life.cancelled()
+        assert watched.count("boot") == 1
+
+
+async def test_a_crash_in_the_moment_of_a_power_cut_does_not_give_the_power_back(
+    site: SiteMaker,
+) -> None:
+    async with site() as here:
+        watched: Watched = here.terminal("dev_1", here.release("1.0.0", 1, ks_agent__agent=TEARING))
+        await watched.until("heartbeat")
+        watched.life.cancel()
+        await asyncio.wait([watched.life], timeout=PATIENCE_S)
+        assert watched.life.cancelled()
+        assert watched.count("boot") == 1
 
 
 def test_installed_code_is_used_where_the_slot_holds_the_same() -> None:
