@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 LIMIT_S = 240
 
@@ -136,23 +139,64 @@ def test_the_demonstration_holds_every_expectation(tmp_path: Path) -> None:
     assert (tmp_path / "demo.svg").read_text().startswith("<svg")
 
 
-def test_an_interrupted_command_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        _command(["fleet", "-n", "2", "--duration", "600"]),
-        cwd=tmp_path,
-        env=_environment() | {"TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+@contextmanager
+def fleet_without_end(folder: Path, *, in_background: bool) -> Iterator[subprocess.Popen[str]]:
+    """`ks fleet` for ten minutes, at its first line, with its server's data in `folder`.
+
+    A shell starts what it puts into the background with SIGINT ignored, and a test run there
+    hands that on: it is decided here.
+    """
+    ours = signal.signal(
+        signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler
     )
     try:
-        assert process.stdout is not None
+        process = subprocess.Popen(
+            _command(["fleet", "-n", "2", "--duration", "600"]),
+            cwd=folder,
+            env=_environment() | {"TMPDIR": str(folder), "PYTHONFAULTHANDLER": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    assert process.stdout is not None
+    try:
         assert "registered" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=LIMIT_S)
+        yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def end_of(process: subprocess.Popen[str]) -> str:
+    """What it says on stderr until it ends. If it does not, fails and tells what it does."""
+    try:
+        return process.communicate(timeout=LIMIT_S)[1]
+    except subprocess.TimeoutExpired:
+        status = Path(f"/proc/{process.pid}/status")
+        signals = re.findall("^Sig.*$", status.read_text(), re.M) if status.exists() else []
+        process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER: the stacks on stderr
+        said, stacks = process.communicate(timeout=LIMIT_S)
+        pytest.fail("\n".join(["it goes on", *signals, stacks, *said.splitlines()[-5:]]))
+
+
+def test_an_interrupted_command_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    with fleet_without_end(tmp_path, in_background=False) as process:
+        process.send_signal(signal.SIGINT)
+        err = end_of(process)
+    assert process.returncode == 130, err
+    assert err == "ks: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_in_the_background_outlives_ctrl_c_and_ends_when_asked(tmp_path: Path) -> None:
+    with fleet_without_end(tmp_path, in_background=True) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert "registered" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        err = end_of(process)
     assert process.returncode == 130, err
     assert err == "ks: interrupted\n"
     assert list(tmp_path.iterdir()) == []
