@@ -131,6 +131,7 @@ def main() -> None:
     """Entry point of the `ks` script. Whatever asks it to end is met as Ctrl-C is: children go
     first."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end_as_interrupted)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _end_as_interrupted)
     prepare_output()
     sys.exit(run(sys.argv[1:]))
