@@ -8,8 +8,9 @@ One file, replaced by one rename, so never a mix of versions:
 
 in bytes, little-endian. What is checked when: digests, order and buckets while downloading; the
 end of the file when it is loaded, at boot; the crc32 of the one page that a lookup reads, by that
-lookup. 10,000 credentials with E1 of 8 characters: 172,032 bytes of flash in blocks of 4 KiB,
-twice that while a new version arrives.
+lookup. 10,000 credentials with E1 of 8 characters take 163,840 bytes of flash in blocks of 4 KiB
+(122,880 with 4 characters), and twice that while a new version arrives. A lookup among them
+allocates 2.8 KB on 32 bits in small pieces, of which it holds 0.6 KB at a time.
 """
 
 from binascii import crc32, hexlify

@@ -3,14 +3,16 @@
 # heap: 256k because the fake flash, with the list twice, and the fake server share it with the core
 
 import binascii
+import gc
 import hashlib
+import sys
 
 from fake_ports import CRYPTO, Fs, PowerCut
-from support import raises
+from support import raises, skip
 
 from ks_agent import allow_pages
 from ks_agent.allow_list import PATH, AllowList
-from ks_agent.errors import Corrupt, LocalError, Malformed, PeerError, Refused
+from ks_agent.errors import Corrupt, Malformed, PeerError, Refused
 from ks_agent.store import Store
 
 PARTIAL_PATH = PATH + ".new"
@@ -526,13 +528,15 @@ def test_a_list_that_would_fill_the_flash_is_refused_and_leaves_nothing():
     desk = held(20, 2)
     version = desk.list.version
     desk.exchange.hold(people(30), 2)
-    raises(LocalError, desk.refresh, None, desk.ports.fs.room()[1] + 1)
+    refused = raises(Refused, desk.refresh, None, desk.ports.fs.room()[1] + 1)
+    assert refused.code == "NO_ROOM"
+    assert refused.answer == {"RTY": "3600"}
     assert desk.list.version == version
     assert sorted(desk.ports.fs.files) == [PATH]
     synced = allow_pages.SYNC_BYTES
     allow_pages.SYNC_BYTES = 1
     try:
-        raises(LocalError, desk.refresh, None, desk.ports.fs.room()[1])
+        raises(Refused, desk.refresh, None, desk.ports.fs.room()[1])
     finally:
         allow_pages.SYNC_BYTES = synced
     assert sorted(desk.ports.fs.files) == [PATH]
@@ -559,6 +563,19 @@ def test_a_row_that_the_server_made_up_is_refused_or_taken_as_it_is():
         assert desk.list.version == desk.exchange.version
         found = [desk.list.find(credential) for credential in people(6)]
         assert found.count(None) == (key == "C1")
+
+
+def test_a_lookup_in_a_full_page_takes_little_of_the_heap():
+    if not hasattr(gc, "mem_alloc"):
+        skip("this interpreter does not tell")
+    desk = held(allow_pages.PAGE_MAX_ROWS, 1)
+    gc.collect()
+    before = gc.mem_alloc()
+    assert desk.list.find("card 100") == "E100"
+    taken = gc.mem_alloc() - before
+    # The fake's file takes a part of it: a bytes for each row.
+    word_bytes = 8 if sys.maxsize > 1 << 32 else 4
+    assert taken < 4000 * word_bytes, taken
 
 
 def test_what_the_server_is_to_compute_is_pinned():
