@@ -2,7 +2,7 @@
 
 One file, replaced by one rename, so never a mix of versions:
 
-    for each page  number 1, width 1, rows 2, AL4 8, then per row C1 8 and E1 filled up with 0xFF
+    for each page  number 1, width 1, rows 1, AL4 8, then per row C1 8 and E1 filled up with 0xFF
                    to the page's width (no UTF-8 has that byte), then crc32 4 over all of these
     at the end     for each page its start 4, then "A1", pages - 1 in 1, AL1 8, crc32 4 over this
 
@@ -18,7 +18,7 @@ from binascii import crc32, hexlify
 from .errors import Corrupt
 
 PATH = "data/allow/list.bin"
-HEAD_BYTES = 12
+HEAD_BYTES = 11
 TAIL_BYTES = 15
 
 
@@ -90,9 +90,8 @@ def scan(file, start, page, c1):
     key = memoryview(row)[:8]
     crc = crc32(head)
     found = None
-    for _ in range(number(head[2:4])):
-        if file.readinto(row) != len(row):
-            raise Corrupt("length")
+    for _ in range(head[2]):
+        file.readinto(row)  # one that is too short shows in the checksum
         crc = crc32(row, crc)
         if key == c1:
             found = bytes(row[8:])

@@ -12,7 +12,7 @@ answer is verified, of the index or of a page; 17 KB between answers. An index o
 
 from binascii import crc32, unhexlify
 
-from .allow_list import HEAD_BYTES, PATH, number, scan
+from .allow_list import HEAD_BYTES, PATH, scan
 from .effects import Sleep
 from .errors import Corrupt, Malformed, Refused
 
@@ -120,6 +120,8 @@ def _rows(agent, version, partial):
     if answer.get("AL1") != version or answer.get("AL2") != number_text:
         raise Malformed("another page")
     rows = _list(answer, "CRED")
+    if len(rows) > PAGE_MAX_ROWS:
+        raise Malformed("too many rows")
     last = ""
     for row in rows:
         c1 = row.get("C1", "")
@@ -204,10 +206,10 @@ class _Partial:
         """Bytes of the next page, which begins at `start`. Raises Corrupt for any other one."""
         file.seek(start)
         head = file.read(HEAD_BYTES)
-        if head[4:] != self.name():
+        if head[3:] != self.name():
             raise Corrupt("another page")
         scan(file, start, self.page, b"")
-        return HEAD_BYTES + number(head[2:4]) * (8 + head[1]) + 4
+        return HEAD_BYTES + head[2] * (8 + head[1]) + 4
 
     def copy(self, allow_list):
         """The next page from the list in force; False when that has not got it, undamaged."""
@@ -231,7 +233,7 @@ class _Partial:
         width = 0
         for row in rows:
             width = max(width, len(row["E1"].encode()))
-        head = bytes((self.page, width)) + len(rows).to_bytes(2, "little") + self.name()
+        head = bytes((self.page, width, len(rows))) + self.name()
         self._file.write(head)
         crc = crc32(head)
         for row in rows:

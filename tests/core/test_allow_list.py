@@ -20,16 +20,21 @@ SHA256 = hashlib.sha256
 
 
 class CutFs(Fs):
-    """A sync is an operation too, and may be torn; once the power is gone, nothing is kept."""
+    """A sync is an operation too, and may be torn. A power cut loses what was not synced."""
 
     torn = False
     dead = False
+
+    def __init__(self):
+        super().__init__()
+        self._synced = {}  # path -> what a power cut would leave of a file that was closed since
 
     def _change(self):
         try:
             super()._change()
         except PowerCut:
             self.dead = True
+            self.files.update(self._synced)
             raise
 
     def sync(self, file):
@@ -42,17 +47,26 @@ class CutFs(Fs):
                 self.files[file._path] = bytes(file._data[:half])
             raise
         file.save()
+        self._synced.pop(file._path, None)
+
+    def rename(self, before, after):
+        super().rename(before, after)
+        self._synced.pop(after, None)
+        if before in self._synced:
+            self._synced[after] = self._synced.pop(before)
 
     def open(self, path, mode):
         file = super().open(path, mode)
-        save = file.save
-
-        def save_while_powered():
-            if not self.dead:
-                save()
-
-        file.save = save_while_powered
+        if mode != "rb":
+            file.close = lambda: self._close(file)
         return file
+
+    def _close(self, file):
+        if not self.dead:
+            before = self.files[file._path]
+            file.save()
+            if self.files[file._path] != before:
+                self._synced.setdefault(file._path, before)
 
 
 class Exchange:
@@ -284,8 +298,27 @@ def test_an_index_that_is_not_the_version_is_refused():
     )
     for change in changes:
         _refused(change, "AL3")
-    too_many = [{"AL4": "0" * 16}] * 512
-    _refused(lambda answer: answer.update(PAGE=too_many, AL3="512"), "AL3")
+
+
+def _refuse_index(count, digest, version=None):
+    """An index as only a server that errs would sign it: its digests fit."""
+    desk = held(20, 2)
+    before = desk.list.version
+    desk.exchange.rows = [[]] * count
+    desk.exchange.digests = [digest] * count
+    desk.exchange.version = version or allow_pages.list_digest(SHA256, desk.exchange.digests)
+    raises(Malformed, desk.refresh)
+    assert desk.list.version == before
+    assert desk.pages_asked() == []
+
+
+def test_an_index_is_refused_even_with_digests_that_fit():
+    empty = allow_pages.page_digest(SHA256, [])
+    for count in (0, 3, 6, 512):
+        _refuse_index(count, empty)
+    for digest in ("", empty[1:], empty + "0", empty.upper(), "g" * 16):
+        _refuse_index(2, digest)
+    _refuse_index(2, empty, "0" * 16)
 
 
 def test_rows_that_are_not_the_page_are_refused():
@@ -334,6 +367,15 @@ def test_rows_out_of_order_or_of_another_page_are_refused_even_with_digests_that
     )
     for change in changes:
         _signed_but_wrong(change)
+
+
+def test_more_rows_than_a_page_may_have_are_refused():
+    desk = Desk()
+    desk.exchange.hold(people(allow_pages.PAGE_MAX_ROWS + 1), 1)
+    raises(Malformed, desk.refresh)
+    desk.exchange.hold(people(allow_pages.PAGE_MAX_ROWS), 1)
+    desk.refresh()
+    assert_found(desk, {"card 1": "E1", "card 119": "E119"})
 
 
 def test_an_e1_that_is_empty_too_long_or_has_control_characters_is_refused():
@@ -438,10 +480,12 @@ def test_a_download_goes_on_at_the_last_sync_after_a_power_cut():
 
 def test_a_list_that_lacked_only_the_rename_is_taken_up_without_a_download():
     desk = held(20, 4)
+    whole = desk.ports.fs.files[PATH]
     desk.ports.fs.rename(PATH, PARTIAL_PATH)
     desk.boot()
     desk.refresh()
     assert desk.pages_asked() == []
+    assert desk.ports.fs.files == {PATH: whole}
     assert_found(desk, people(20))
 
 
@@ -490,6 +534,30 @@ def test_a_shortened_or_lost_file_is_never_a_wrong_answer():
         assert AllowList(desk.ports.fs, SHA256).version == ""
     del desk.ports.fs.files[PATH]
     raises(Corrupt, desk.list.find, "card 1")
+
+
+def test_a_list_with_a_damaged_end_counts_as_none_and_is_downloaded_again():
+    desk = held(12, 2)
+    whole = desk.ports.fs.files[PATH]
+    for damaged in (b"", b"A1", b"A1A1A1A1A1A1A1A1", whole[:-1], b"!" * 15, whole + b"\xff" * 15):
+        desk.ports.fs.files[PATH] = damaged
+        desk.boot()
+        assert desk.list.version == ""
+        assert desk.list.find("card 1") is None
+        desk.refresh()
+        assert desk.pages_asked() == ["0", "1"]
+        assert desk.ports.fs.files == {PATH: whole}
+
+
+def test_a_list_in_another_format_counts_as_none():
+    desk = held(12, 1)
+    data = desk.ports.fs.files[PATH]
+    for magic, version in ((b"A1", desk.list.version), (b"A2", "")):
+        end = data[-19:-15] + magic + data[-13:-4]  # after the start of the only page
+        crc = binascii.crc32(end).to_bytes(4, "little")
+        desk.ports.fs.files[PATH] = data[:-19] + end + crc
+        desk.boot()
+        assert desk.list.version == version
 
 
 def test_a_damaged_page_is_downloaded_again_and_the_others_are_copied():
