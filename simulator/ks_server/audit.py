@@ -1,4 +1,4 @@
-"""What a device said, as it said it: the canonical string and SIG1, without secrets.
+"""What a device said, as it said it: the canonical string and SIG1, without secrets or persons.
 
 Only requests whose SIG1 was verified and whose nonce was new come here (PROTOCOL section 5), so
 that a stranger can neither fill the table nor put words into a device's mouth.
@@ -6,6 +6,7 @@ that a stranger can neither fill the table nor put words into a device's mouth.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from sqlalchemy import insert
@@ -21,6 +22,8 @@ REDACTED: Final = "[redacted]"
 SECRET_TOKENS: Final = frozenset(("OTRT",))
 SECRET_PAYLOAD_FIELDS: Final = frozenset(("WIFI_PASSWORD",))
 _PAYLOAD: Final = "CMD3"
+# In a canonical string, where no value holds a bar; much faster than building it anew.
+_PERSON: Final = re.compile(rb"((?:^|[|.])E1:)[^|]*")
 _SECRET: Final = SECRET_TOKENS | SECRET_PAYLOAD_FIELDS | {_PAYLOAD}
 
 insert_rows: Final = Bulk(
@@ -34,6 +37,7 @@ def row(
     """The row to keep of a request; `text` is its canonical string."""
     if _has_secret(message):
         text = canonical(redact(message))
+    text = _PERSON.sub(rb"\1" + REDACTED.encode("ascii"), text)
     kept = text.decode("utf-8") + "|SIG1:" + message["SIG1"]
     return {
         "d1": message["D1"],

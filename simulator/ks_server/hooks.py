@@ -23,6 +23,7 @@ EVENTS: Final = (
     "command_acknowledged",
     "firmware_failed",
     "device_revoked",
+    "punch_finding",
 )
 
 Callback = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]

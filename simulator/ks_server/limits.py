@@ -32,6 +32,7 @@ _SETTING_OF: Final = {
     "firmware/ack": "acknowledgements",
     "logs": "log_uploads",
     "events": "event_batches",
+    "allow-list": "allow_lists",
     "rotate-key": "rotations",
     "time": "time",
 }

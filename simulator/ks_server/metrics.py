@@ -33,6 +33,13 @@ class Metrics:
             ["op", "code", "signed"], registry=self.registry,
         )  # fmt: skip
         self._events = Counter("ks_events", "Events announced", ["event"], registry=self.registry)
+        self._punches = Counter(
+            "ks_punches", "Punches by what became of them", ["result"], registry=self.registry
+        )
+        self._findings = Counter(
+            "ks_punch_findings", "What was found wrong with journals", ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
         # looking a child up by its labels takes longer than counting
         self._areas: dict[str, tuple[Histogram, dict[int, Counter]]] = {}
         self._accepted: dict[str, Counter] = {}
@@ -81,6 +88,15 @@ class Metrics:
         if counter is None:
             counter = self._announced[name] = self._events.labels(name)
         counter.inc()
+
+    def punches(self, result: str, count: int) -> None:
+        """Punches of a committed batch: accepted, duplicate, rejected or conflict."""
+        if count:
+            self._punches.labels(result).inc(count)
+
+    def finding(self, kind: str) -> None:
+        """A finding of one of the kinds of the table punch_findings."""
+        self._findings.labels(kind).inc()
 
     def render(self) -> bytes:
         """The Prometheus text format."""

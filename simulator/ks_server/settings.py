@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     database_url: str = Field("", repr=False)
     audit_retention_days: int = Field(90, ge=1, le=3650)
     log_retention_days: int = Field(90, ge=1, le=3650)
+    punch_retention_days: int = Field(0, ge=0, le=36_500)  # 0: for ever
 
     # keys and secrets
     server_private_key: SecretStr = SecretStr("")
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     # operations that the protocol leaves open, each per device
     rate_limit_acknowledgements: RateLimit = "600/hour"
     rate_limit_downloads: RateLimit = "1200/hour"
+    rate_limit_allow_lists: RateLimit = "600/hour"
     rate_limit_rotations: RateLimit = "10/hour"
     rate_limit_time: RateLimit = "60/hour"
     # per source address, before anything is parsed; wide, as a site sits behind one address
@@ -148,6 +150,7 @@ class Settings(BaseSettings):
         "rate_limit_repeated_registrations",
         "rate_limit_acknowledgements",
         "rate_limit_downloads",
+        "rate_limit_allow_lists",
         "rate_limit_rotations",
         "rate_limit_time",
         "rate_limit_source",

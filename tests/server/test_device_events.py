@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ks_agent import lines, toon
 from ks_agent.tokens import ANSWER_MAX_BYTES
 from ks_server.db.schema import journals, log_rows, log_uploads, punch_gaps, punches
-from ks_server.device_api.operations.events import _missing
+from ks_server.punch_chain import missing
 from tests.server.client import LINES, TOON, Answer, Device, Server
 
 JID = "0123456789abcdef"
@@ -155,7 +155,7 @@ def test_gaps_and_numbers_together_are_the_whole_range(
 ) -> None:
     above = sorted(number for number in numbers if number >= first)
     covered = [number for number in above if number < end]
-    for start, last in _missing(above, first, end):
+    for start, last in missing(above, first, end):
         assert start <= last
         covered.extend(range(start, last + 1))
     assert sorted(covered) == list(range(first, end))

@@ -11,7 +11,7 @@ from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Insert, Select, Update
+from sqlalchemy import CompoundSelect, Insert, Select, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,17 +49,40 @@ class Bulk:
         return str(compiled), itemgetter(*order)
 
 
+class Query:
+    """A SELECT whose parameters are named texts and integers."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._prepared: dict[str, tuple[str, list[str], dict[str, Any]]] = {}
+
+    async def fetch(self, connection: AsyncConnection, **values: str | int) -> Sequence[Any]:
+        """The rows; `values` has every parameter."""
+        dialect = connection.dialect
+        prepared = self._prepared.get(dialect.name)
+        if prepared is None:
+            compiled = self._statement.compile(dialect=dialect)
+            order = list(compiled.positiontup or ())
+            prepared = self._prepared[dialect.name] = (str(compiled), order, dict(compiled.params))
+        text, order, constants = prepared
+        given = constants | values
+        result = await connection.exec_driver_sql(text, tuple(given[name] for name in order))
+        return result.fetchall()
+
+
 class Among:
     """A SELECT with an expanding parameter `many`, and others that are named."""
 
-    def __init__(self, statement: Select[Any], many: str, others: Sequence[str] = ()) -> None:
+    def __init__(
+        self, statement: Select[Any] | CompoundSelect[Any], many: str, others: Sequence[str] = ()
+    ) -> None:
         self._statement = statement
         self._many = many
         self._others = tuple(others)
         self._prepared: dict[tuple[str, int], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {}
 
     async def fetch(
-        self, connection: AsyncConnection, many: Sequence[str], *others: int
+        self, connection: AsyncConnection, many: Sequence[str | int], *others: str | int
     ) -> Sequence[Any]:
         """The rows for one or more values; `others` in the order in which they were named."""
         dialect = connection.dialect

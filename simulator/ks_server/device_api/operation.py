@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Scope
 
 from .. import audit, nonces
+from ..db.bulk import Bulk
 from ..db.schema import devices
 from .call import Call, Outcome
 from .refusal import Refusal
@@ -17,7 +18,7 @@ from .wire import Reply, reply
 if TYPE_CHECKING:
     from ..context import Context
 
-_seen: Final = (
+_seen: Final = Bulk(
     update(devices)
     .where(devices.c.d1 == bindparam("id"))
     .values(
@@ -92,7 +93,7 @@ class Operation:
                     raise
                 outcome, err1 = refusal, refusal.code
             if call.device is not None:
-                await connection.execute(_seen, seen_values(call, self.installed_version(call)))
+                await _seen.execute(connection, [seen_values(call, self.installed_version(call))])
             record = audit.row(call.op, call.message, call.text, call.now_ms, err1)
             await audit.insert_rows.execute(connection, [record])
             return outcome

@@ -25,6 +25,7 @@ from ..context import Context
 from ..limits import FUTURE, SOURCE
 from ..log import get_logger
 from ..middleware import UNKNOWN_SOURCE, rate_key
+from ..repository import findings
 from ..repository.devices import REVOKED, Device, DeviceChanged
 from ..writer import Unavailable
 from . import wire
@@ -174,6 +175,7 @@ class DeviceApi:
             metrics.refused(call.op, refusal.code, True)
             return wire.reply(refusal.status, call.bind(refusal.answer()), syntax)
         metrics.accepted(call.op)
+        findings.announce(metrics, outcome.events)
         for name, fields in outcome.events:
             metrics.event(name)
             self._context.hooks.emit(name, **fields)
