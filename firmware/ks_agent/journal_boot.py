@@ -31,8 +31,6 @@ def open_punches(agent):
         punches.boot = punches.boot or _count_boot(agent.store, None)
     if journal.damaged:
         agent.log.add("FATAL", "the journal's end is damaged: a new one begins")
-    if journal.last >= journal.first:
-        punches.due_ms = agent.clock.ticks_ms()
     punches.reserve()
     punches.warn()
 

@@ -175,11 +175,11 @@ class Punches:
 
     def hear(self, ack_seq):
         """What a heartbeat's answer says the server has: more to send, or less."""
-        journal = self.journal
-        if ack_seq is None or journal.tail is None:
-            return
-        self.heard = int(ack_seq)
-        if self.due_ms is None and not (journal.is_settled() and self.heard == journal.tail.seq):
+        tail = self.journal.tail
+        if ack_seq is not None:
+            self.heard = int(ack_seq)
+        lacks = ack_seq is not None and tail is not None and self.heard != tail.seq
+        if self.due_ms is None and (lacks or not self.journal.is_settled()):
             self.due_ms = self._clock.ticks_ms()
 
     def clear(self):
