@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from . import nonces
+from . import erasure, nonces
 from .db.schema import firmware_acks, heartbeats, log_uploads, otrts, raw_messages
 from .log import get_logger
 from .settings import DAY_MS
@@ -28,6 +28,7 @@ class Housekeeping:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._erased_ms = 0  # what was received before has been erased in this run
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -41,7 +42,7 @@ class Housekeeping:
 
     async def clean(self) -> None:
         """One round, in one transaction. Raises Unavailable."""
-        await self._context.writer.run(self._forget)
+        self._erased_ms = await self._context.writer.run(self._forget)
 
     async def _repeat(self) -> None:
         while True:
@@ -51,7 +52,8 @@ class Housekeeping:
             except Exception as error:  # next time it may work: nothing else ever cleans
                 log.warning("cleaning_failed", error=type(error).__name__)
 
-    async def _forget(self, connection: AsyncConnection) -> None:
+    async def _forget(self, connection: AsyncConnection) -> int:
+        """Returns before when all punches have been erased."""
         settings = self._context.settings
         # only what is already durable as "the highest time ever" may expire a nonce
         await nonces.forget_expired(connection, self._context.fence.stored_ms)
@@ -64,3 +66,7 @@ class Housekeeping:
         await connection.execute(
             delete(otrts).where(or_(otrts.c.expires_ms < audit_ms, otrts.c.used_ms < audit_ms))
         )
+        if not settings.punch_retention_days:
+            return 0
+        before_ms = now_ms - settings.punch_retention_days * DAY_MS
+        return await erasure.erase_older(connection, self._erased_ms, before_ms, now_ms)

@@ -48,6 +48,7 @@ async def test_a_device_is_shown_with_what_it_last_said(admin: Admin) -> None:
         "fw2": "1.0.0",
         "o1": "default",
         "rto_s": None,
+        "site": None,
         "registered": after(),
         "revoked": None,
         "last_seen": after(),

@@ -13,16 +13,27 @@ from starlette.types import ASGIApp
 
 from ..context import Context
 from .commands import router as commands
+from .credentials import router as credentials
+from .device_sites import router as device_sites
 from .devices import router as devices
+from .employee_import import router as employee_import
+from .employees import router as employees
+from .erasure import router as erasure
 from .errors import install_handlers
 from .guard import Guard, bearer
 from .logs import router as logs
 from .overview import router as overview
 from .releases import router as releases
+from .sites import router as sites
 from .tokens import router as tokens
 from .whitelist import router as whitelist
 
 PREFIX = "/api/admin"
+
+_PARTS = (
+    *(overview, devices, device_sites, whitelist, tokens, commands, releases, logs),
+    *(sites, employee_import, employees, credentials, erasure),
+)
 
 
 def create_api(context: Context | None = None) -> FastAPI:
@@ -37,7 +48,7 @@ def create_api(context: Context | None = None) -> FastAPI:
     api.state.context = context
     install_handlers(api)
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(bearer)])
-    for part in (overview, devices, whitelist, tokens, commands, releases, logs):
+    for part in _PARTS:
         router.include_router(part)
 
     @router.get("/openapi.json", include_in_schema=False)

@@ -49,6 +49,7 @@ class DeviceView(BaseModel):
     fw2: str | None
     o1: str
     rto_s: int | None
+    site: str | None
     registered: str | None
     revoked: str | None
     last_seen: str | None
@@ -83,7 +84,8 @@ class ReEnrolment(Form):
     public_key: PublicKey
 
 
-def _view(row: Row[Any]) -> DeviceView:
+def view_of(row: Row[Any]) -> DeviceView:
+    """A row of the table."""
     return DeviceView(**_fields(row))
 
 
@@ -101,6 +103,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
         "fw2": row.fw2,
         "o1": row.o1,
         "rto_s": row.rto_s,
+        "site": row.site,
         "registered": time_text(row.registered_ms),
         "revoked": time_text(row.revoked_ms),
         "last_seen": time_text(row.last_seen_ms),
@@ -121,6 +124,7 @@ async def list_devices(
     state: State | None = None,
     d2: Annotated[str | None, Query(max_length=64)] = None,
     search: Annotated[str | None, Query(max_length=64)] = None,
+    site: Annotated[str | None, Query(max_length=64)] = None,
     seen_before: Annotated[int | None, Query(ge=0, le=MAX_INTEGER, description="Unix ms")] = None,
 ) -> Page[DeviceView]:
     """Devices by id. `search` looks into D1, D4 and D5; `seen_before` finds the silent ones."""
@@ -129,13 +133,15 @@ async def list_devices(
         query = query.where(devices.c.state == state)
     if d2 is not None:
         query = query.where(devices.c.d2 == storable(d2))
+    if site is not None:
+        query = query.where(devices.c.site == storable(site))
     if seen_before is not None:
         query = query.where(devices.c.last_seen_ms < seen_before)
     if search is not None:
         text = storable(search)
         columns = (devices.c.d1, devices.c.d4, devices.c.d5)
         query = query.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
-    return await fetch_page(server, query, (devices.c.d1,), paging, _view)
+    return await fetch_page(server, query, (devices.c.d1,), paging, view_of)
 
 
 @router.get("/devices/{d1}")
@@ -243,4 +249,4 @@ async def _set_key(
 
 async def _read(connection: AsyncConnection, d1: str) -> DeviceView:
     row = (await connection.execute(select(devices).where(devices.c.d1 == d1))).first()
-    return _view(found(row, "device"))
+    return view_of(found(row, "device"))

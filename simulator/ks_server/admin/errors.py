@@ -16,6 +16,7 @@ from ..writer import Unavailable
 
 STATUS: Final = {
     "INVALID": 422,
+    "IMPORT_REFUSED": 422,
     "BAD_CURSOR": 400,
     "UNAUTHORIZED": 401,
     "ADMIN_DISABLED": 403,
@@ -25,6 +26,8 @@ STATUS: Final = {
     "ALREADY_EXISTS": 409,
     "WRONG_STATE": 409,
     "SAME_ADMIN": 409,
+    "RANGE_INCOMPLETE": 409,
+    "CHAIN_BROKEN": 409,
     "EXPIRED": 409,
     "TOO_LARGE": 413,
     "INTERNAL": 500,
