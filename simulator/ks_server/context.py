@@ -28,6 +28,7 @@ from .keys import Link, ServerKeys, configured_seeds, download_secret
 from .limits import Limits
 from .metrics import Metrics
 from .nonces import Fence
+from .repository.allow_list import AllowLists
 from .repository.devices import DeviceReader
 from .repository.releases import Catalogue
 from .settings import Settings
@@ -50,6 +51,7 @@ class Context:
     metrics: Metrics
     devices: DeviceReader
     catalogue: Catalogue
+    allow_lists: AllowLists
     download_secret: bytes
     now_ms: Callable[[], int]
 
@@ -111,6 +113,7 @@ async def open_context(
                 metrics=metrics,
                 devices=devices,
                 catalogue=Catalogue(engine, writer),
+                allow_lists=AllowLists(engine, now_ms),
                 download_secret=secret,
                 now_ms=now_ms,
             )

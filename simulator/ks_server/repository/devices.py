@@ -35,6 +35,7 @@ _columns: Final = (
     devices.c.rto_s,
     devices.c.fw2,
     devices.c.kid,
+    devices.c.site,
 )
 _find: Final = Among(
     select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True))), "ids"
@@ -55,6 +56,7 @@ class Device(NamedTuple):
     rto_s: int | None
     fw2: str | None
     kid: str | None
+    site: str | None = None
 
     @property
     def public(self) -> bytes:

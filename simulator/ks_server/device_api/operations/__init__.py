@@ -3,6 +3,7 @@
 from typing import Final
 
 from ..operation import Operation
+from .allow_list import AllowList
 from .command_ack import CommandAck
 from .commands import Commands
 from .events import Events
@@ -25,6 +26,7 @@ OPERATIONS: Final[tuple[type[Operation], ...]] = (
     FirmwareAck,
     Logs,
     Events,
+    AllowList,
     RotateKey,
     Time,
 )

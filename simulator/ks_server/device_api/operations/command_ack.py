@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ks_agent.errors import Malformed
 
 from ...db.schema import commands, storable
+from ...repository import journal_end
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..refusal import Refusal
 
+ERASING: Final = ("WIPE", "REVOKE")
 RESULTS: Final = ("OK", "ERROR", "PARTIAL")
 
 
@@ -47,4 +49,7 @@ class CommandAck(Operation):
             update(commands).where(*mine).values(state="done", acked_ms=call.now_ms, **values)
         )
         event = {"d1": call.d1, "cmd1": cmd1, "cmd2": command.cmd2, "at_ms": call.now_ms, **values}
-        return Outcome({"S1": "ok"}, [("command_acknowledged", event)])
+        events: list[tuple[str, dict[str, Any]]] = [("command_acknowledged", event)]
+        if command.cmd2 in ERASING and call.message["ACK1"] == "OK":
+            events += await journal_end.close_all(connection, call.d1, str(cmd1), call.now_ms)
+        return Outcome({"S1": "ok"}, events)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from ks_agent import tokens
 from ... import audit, nonces
 from ...db.bulk import Bulk
 from ...db.schema import devices, heartbeats, storable
-from ...repository import commands
+from ...repository import allow_list, commands, findings, journal_state
 from ...repository.devices import DeviceChanged
 from ..call import Call, Outcome
 from ..operation import Operation
@@ -40,6 +40,7 @@ _update: Final = Bulk(
         devices.c.server_seq == bindparam("known_server_seq"),
         devices.c.d2 == bindparam("known_d2"),
         devices.c.rto_s.is_not_distinct_from(bindparam("known_rto_s")),
+        devices.c.site.is_not_distinct_from(bindparam("known_site")),
     )
     .values(
         last_seen_ms=bindparam("now"),
@@ -51,8 +52,17 @@ _update: Final = Bulk(
 )
 
 
+class _Done(NamedTuple):
+    """What came of storing one heartbeat; `ack_seq` of the journal that it named, if it did."""
+
+    command_ids: Sequence[str]
+    ack_seq: int | None
+    events: Sequence[findings.Event]
+
+
 class Heartbeat(Operation):
-    """The answer says what waits: commands, and an update."""
+    """The answer says what waits: commands, an update, an allow list, and how far the punches of
+    the terminal's journal are settled."""
 
     op = "heartbeat"
     asks_late = True
@@ -65,7 +75,7 @@ class Heartbeat(Operation):
             raise DeviceChanged if call.remembered else stored
         return Outcome(
             await _answer(call, stored),
-            [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.values})],
+            [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.values}), *stored.events],
         )
 
 
@@ -78,17 +88,14 @@ def _values(call: Call) -> dict[str, Any]:
 
 async def _store_all(
     connection: AsyncConnection, calls: Sequence[Call]
-) -> Sequence[Sequence[str] | Refusal]:
-    """Store the heartbeats; for each the ids of the commands that a poll would deliver, or why it
-    was not stored. Raises DeviceChanged, NonceReused."""
+) -> Sequence[_Done | Refusal]:
+    """Store the heartbeats; for each what came of it, or why it was not stored. Raises
+    DeviceChanged, NonceReused."""
     used = await nonces.used(connection, [nonces.use_of(call.d1, call.nonce) for call in calls])
     refusals = [_refusal(call, used) for call in calls]
     good = [call for call, refusal in zip(calls, refusals, strict=True) if refusal is None]
-    waiting = await _store_good(connection, good) if good else {}
-    return [
-        waiting.get(call.d1, ()) if refusal is None else refusal
-        for call, refusal in zip(calls, refusals, strict=True)
-    ]
+    done = iter(await _store_good(connection, good) if good else ())
+    return [next(done) if refusal is None else refusal for refusal in refusals]
 
 
 def _refusal(call: Call, used: set[str]) -> Refusal | None:
@@ -100,9 +107,7 @@ def _refusal(call: Call, used: set[str]) -> Refusal | None:
     return too_many(call.wait_s) if call.wait_s else None
 
 
-async def _store_good(
-    connection: AsyncConnection, calls: Sequence[Call]
-) -> Mapping[str, Sequence[str]]:
+async def _store_good(connection: AsyncConnection, calls: Sequence[Call]) -> Sequence[_Done]:
     await nonces.store(connection, [nonces.row(call.d1, call.nonce, call.ts_ms) for call in calls])
     rows = [_row(call) for call in calls]
     if await _update.execute(connection, rows) not in (len(rows), -1):
@@ -113,7 +118,24 @@ async def _store_good(
         [audit.row(call.op, call.message, call.text, call.now_ms) for call in calls],
     )
     now_ms = max(call.now_ms for call in calls)
-    return await commands.next_ids(connection, [call.d1 for call in calls], now_ms)
+    waiting = await commands.next_ids(connection, [call.d1 for call in calls], now_ms)
+    told = {number: _told(call) for number, call in enumerate(calls) if "JID" in call.message}
+    journals = await journal_state.store(connection, told) if told else {}
+    return [
+        _Done(waiting.get(call.d1, ()), *journals.get(number, (None, ())))
+        for number, call in enumerate(calls)
+    ]
+
+
+def _told(call: Call) -> journal_state.Told:
+    numbers = {name: call.message.get(name.upper()) for name in ("seq", "j1", "j2")}
+    return journal_state.Told(
+        d1=call.d1,
+        jid=call.message["JID"],
+        now_ms=call.now_ms,
+        # what makes no sense is not worth a refusal: the device has to be heard
+        **{name: None if text is None else max(0, int(text)) for name, text in numbers.items()},
+    )
 
 
 def _row(call: Call) -> dict[str, Any]:
@@ -128,13 +150,15 @@ def _row(call: Call) -> dict[str, Any]:
         "known_server_seq": device.server_seq,
         "known_d2": device.d2,
         "known_rto_s": device.rto_s,
+        "known_site": device.site,
     }
     for column, text in call.values.items():
         row["its_" + column] = text
     return row
 
 
-async def _answer(call: Call, command_ids: Sequence[str]) -> dict[str, Any]:
+async def _answer(call: Call, done: _Done) -> dict[str, Any]:
+    command_ids = done.command_ids
     device = call.known
     installed = call.get("FW2") or device.fw2
     release = await call.context.catalogue.newest(device.d2, installed, call.now_ms)
@@ -148,4 +172,9 @@ async def _answer(call: Call, command_ids: Sequence[str]) -> dict[str, Any]:
         answer["CMD_IDS"] = ",".join(command_ids[: tokens.ANSWER_MAX_COMMANDS])
     if release is not None:
         answer["FW2"] = release.fw2
+    if done.ack_seq is not None:
+        answer["ACK_SEQ"] = str(done.ack_seq)
+    if "JID" in call.message or "AL1" in call.message:
+        current = await call.context.allow_lists.current(device.site)
+        answer["AL1"] = allow_list.NONE if current is None else current.version
     return answer
