@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ks_agent.agent import SELDOM
 from ks_simulator.application import build, installed_files
 from ks_simulator.compiled import compiled
 from ks_simulator.interpreters import find_micropython, micropython_command
@@ -23,23 +24,20 @@ PROBE = """\
 import gc, sys
 sys.path.insert(0, "slot_a")
 import main
-from ks_agent.agent import SELDOM
-from ks_crypto.port import Ed25519Crypto
-from ks_driver.host import build_ports
-from ks_driver.leaves import unload
 
 def live(name):
     gc.collect()
     print("LIVE", name, gc.mem_alloc())
 
-agent = main.Agent(build_ports(".", "a", Ed25519Crypto()))
+ports = main.build_ports(".", "a", main.Ed25519Crypto())
+agent = main.Agent(ports)
 life = agent.run()
 life.send(None)
 live("idle")
 import ks_agent.effectors
 live("commands")
 del ks_agent
-unload(SELDOM)
+ports.board.unload(%r)
 import ks_agent.update
 live("updates")
 """
@@ -56,7 +54,7 @@ def measure() -> Iterator[Figure]:
         release = build(compiled(installed_files(), architecture="x86"), version="1.0.0", counter=1)
         signed = release.signed(keys.release)
         provision_folder(folder, "terminal-1", "http://localhost", keys.trusted(), signed)
-        (folder / "probe.py").write_text(PROBE, encoding="utf-8")
+        (folder / "probe.py").write_text(PROBE % (SELDOM,), encoding="utf-8")
         done = subprocess.run(
             [*micropython_command(program, "i386"), "probe.py"],
             cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,

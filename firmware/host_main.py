@@ -15,9 +15,6 @@ if hasattr(gc, "threshold"):
 from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is still in one piece
 
 gc.collect()
-from ks_driver import leaves
-
-leaves.load()
 from ks_agent.agent import Agent
 
 gc.collect()

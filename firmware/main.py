@@ -16,9 +16,6 @@ gc.threshold(GC_THRESHOLD_BYTES)
 from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is still in one piece
 
 gc.collect()
-from ks_driver import leaves
-
-leaves.load()
 from ks_agent.agent import Agent
 from ks_agent.ports import Ports
 

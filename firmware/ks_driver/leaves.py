@@ -1,31 +1,7 @@
-"""The core's code in a small heap: loaded leaves first, and let go where it is seldom needed.
-
-A chain of imports needs the stack, and the memory, of all its links at once.
-`load` is to be called after the crypto is loaded and before `ks_agent.agent` is.
-"""
+"""The core's code in a small heap: let go where it is seldom needed."""
 
 import gc
 import sys
-
-LEAVES = (
-    "errors",
-    "utf8",
-    "toon_text",
-    "toon_read",
-    "toon",
-    "message",
-    "timetext",
-    "tokens",
-    "signing",
-    "store",
-    "exchange",
-)
-
-
-def load():
-    for name in LEAVES:
-        __import__("ks_agent." + name)
-        gc.collect()
 
 
 def unload(names):

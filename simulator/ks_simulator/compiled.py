@@ -4,7 +4,8 @@ Source has to be compiled on the terminal, which takes more memory than running 
 it here. Every function, text and name takes room on the terminal, so what is not needed stays
 behind: what nothing in the release names, the names of constants, the explanations in exceptions
 (their codes tell the cause, and docs/protocol.md what a code means), the names of parameters,
-of functions and attributes, and what is private to a module.
+of functions, of classes that are no exceptions and of attributes, and what is private to a module.
+Modules that are always loaded together become one.
 
 With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
 (`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
@@ -14,12 +15,13 @@ architecture alone.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import constants, names, parameters
+from . import constants, linked, names, parameters, private
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -31,6 +33,7 @@ NOT_ON_A_TERMINAL = (
 NATIVE_ENGINE = "ks_crypto/viper"
 PLAIN_ENGINE = ("ks_crypto/bigint", "ks_crypto/sha512_words")
 ARCHITECTURES = tuple(build.WORD_BITS)
+NUMBERED = re.compile("_[0-9]+")  # the name of a private attribute
 # More are faster, but the small heap has no room for them.
 TABLES = 1
 
@@ -38,7 +41,9 @@ TABLES = 1
 def compiled(
     files: Mapping[str, bytes], entry: str = ENTRY, architecture: str = "", tables: int = TABLES
 ) -> dict[str, bytes]:
-    """The same files with each Python module but the entry compiled for MicroPython.
+    """The files with all Python modules but the entry merged and compiled for MicroPython.
+
+    The entry stays source, which imports from where things are then.
 
     `architecture` is one of ARCHITECTURES, or "" for any and no native code; `tables` is 1, 2 or
     4. Raises ReleaseError for what does not compile, and for any complaint of the compiler:
@@ -50,19 +55,32 @@ def compiled(
         for path, content in sorted(files.items())
         if path.endswith(".py") and _is_needed(path, architecture)
     }
-    constants.inline(trees, entry)
-    while _leave_out_unused(trees, entry):
-        pass
-    names.shorten(trees, entry)
-    named = parameters.keywords(trees.values())
+    _reduce(trees, entry)
     for path, tree in trees.items():
         if path == entry:
-            made[path] = files[path]
+            made[path] = (ast.unparse(tree) + "\n").encode()
         else:
-            made[path[: -len(".py")] + ".mpy"] = _compile(path, tree, named)
+            made[path[: -len(".py")] + ".mpy"] = _compile(path, tree)
     if architecture:
         made = with_native_code(made, architecture, tables)
     return made
+
+
+def _reduce(trees: dict[str, ast.Module], entry: str) -> None:
+    """Change the modules, which are given by path, to fewer that do the same in less memory."""
+    constants.inline(trees, entry)
+    while _leave_out_unused(trees, entry):
+        pass
+    linked.link(trees, entry)
+    names.shorten(trees, entry)
+    private.shorten(tree for path, tree in trees.items() if path != entry)
+    named = parameters.keywords(trees.values())
+    for path, tree in trees.items():
+        if path != entry:
+            _shorten(tree, named)
+    names.reuse(trees)
+    for tree in trees.values():
+        ast.fix_missing_locations(tree)
 
 
 def with_native_code(
@@ -155,12 +173,14 @@ class _Dropper(ast.NodeTransformer):
         return node
 
 
-def _compile(path: str, tree: ast.Module, named: set[str] | None) -> bytes:
+def _shorten(tree: ast.Module, named: set[str] | None) -> None:
     """`named` are the parameters that calls name; None if nobody knows."""
-    tree = _Short().visit(_Terse().visit(tree))
+    _Short().visit(_Terse().visit(tree))
     if named is not None:
         parameters.shorten(tree, named)
-    tree = ast.fix_missing_locations(tree)
+
+
+def _compile(path: str, tree: ast.Module) -> bytes:
     try:
         # The source's name is kept on the terminal: its last part is a word that is there anyway.
         return bytes(build.bytecode(ast.unparse(tree), PurePosixPath(path).stem))
@@ -193,13 +213,13 @@ class _Short(ast.NodeTransformer):
         self._names: dict[str, str] = {}
 
     def _short(self, name: str) -> str:
-        if not name.startswith("_") or name.startswith("__") or name == "_":
+        if not private.is_private(name) or NUMBERED.fullmatch(name):
             return name
         return self._names.setdefault(name, f"_{len(self._names)}")
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        for field in ("id", "attr", "name", "arg"):
+        for field in ("id", "name", "arg"):
             if isinstance(getattr(node, field, None), str):
                 setattr(node, field, self._short(getattr(node, field)))
         if isinstance(node, ast.Global | ast.Nonlocal):

@@ -12,7 +12,7 @@ import builtins
 import importlib
 import keyword
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import PurePosixPath
@@ -45,8 +45,9 @@ def shorten(trees: Trees, entry: str) -> None:
         name for path, tree in trees.items() if path != entry for name in _identifiers(tree)
     )
     kept = _of_libraries() | _kept(trees, entry)
+    defined = {name for path, tree in trees.items() if path != entry for name in _defined(tree)}
     chosen = sorted(
-        {name for path, tree in trees.items() if path != entry for name in _defined(tree)} - kept,
+        {name for name in defined - kept if not _is_linked(name)},
         key=lambda name: (-uses[name], name),
     )
     taken = set(uses) | kept | set(keyword.kwlist)
@@ -59,14 +60,62 @@ def shorten(trees: Trees, entry: str) -> None:
             _Renamer(names).visit(tree)
 
 
+def reuse(trees: Trees) -> None:
+    """Give the names that `linked` made up to those that are there anyway.
+
+    A global has nothing to do with an attribute of the same name: on a terminal it is one text for
+    both. Names of attributes that no module, function or class binds are taken in turn, a new one
+    when there are no more.
+    """
+    homes: dict[str, set[str]] = defaultdict(set)
+    uses: Counter[str] = Counter()
+    plain: set[str] = set(keyword.kwlist)
+    attributes: Counter[str] = Counter()
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                attributes[node.attr] += 1
+                continue
+            for name in _identifiers_of(node):
+                if _is_linked(name):
+                    homes[name].add(path)
+                    uses[name] += 1
+                else:
+                    plain.add(name)
+    there = sorted(
+        (name for name in attributes if name not in plain and not name.startswith("__")),
+        key=lambda name: (-attributes[name], name),
+    )
+    new = map("".join, product(ascii_letters, repeat=SHORT))
+    pool = [*there, *(name for name in new if name not in plain and name not in attributes)]
+    taken: dict[str, set[str]] = defaultdict(set)
+    given: dict[str, str] = {}
+    for name in sorted(homes, key=lambda name: (-len(homes[name]), -uses[name], name)):
+        given[name] = next(
+            each for each in pool if all(each not in taken[path] for path in homes[name])
+        )
+        for path in homes[name]:
+            taken[path].add(given[name])
+    for tree in trees.values():
+        _Renamer(given).visit(tree)
+
+
+def _is_linked(name: str) -> bool:
+    return "." in name
+
+
 def _identifiers(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        for field in ("id", "attr", "name", "asname", "arg"):
-            value = getattr(node, field, None)
-            if isinstance(value, str):
-                yield value
-        if isinstance(node, ast.Global | ast.Nonlocal):
-            yield from node.names
+        yield from _identifiers_of(node)
+
+
+def _identifiers_of(node: ast.AST) -> Iterator[str]:
+    for field in ("id", "attr", "name", "asname", "arg"):
+        value = getattr(node, field, None)
+        if isinstance(value, str):
+            yield value
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        yield from node.names
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:

@@ -1,0 +1,103 @@
+"""Gives private attributes (`self._name`) the same few names in all classes of an application.
+
+Classes that inherit from each other share theirs. What is read from another object than `self`
+has one name in all classes.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def shorten(trees: Iterable[ast.Module]) -> None:
+    """Rename in place: to `_0`, `_1` ..."""
+    trees = list(trees)
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    families = _families(classes)
+    own: dict[str, Counter[str]] = defaultdict(Counter)
+    ours: set[ast.AST] = set()
+    for each in classes:
+        for node, name in _private(each):
+            own[families[each.name]][name] += 1
+            ours.add(node)
+    shared = {
+        node.attr
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr)
+    }
+    common = {name: f"_{number}" for number, name in enumerate(sorted(shared))}
+    names: dict[str, dict[str, str]] = {}
+    for family, uses in own.items():
+        left = sorted((name for name in uses if name not in shared), key=lambda n: (-uses[n], n))
+        numbered = {name: f"_{number}" for number, name in enumerate(left, len(common))}
+        names[family] = {**common, **numbered}
+    changes = [
+        (node, names[families[each.name]][name])
+        for each in classes
+        for node, name in _private(each)
+    ]
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr):
+                changes.append((node, common[node.attr]))
+    for node, name in changes:
+        for field in ("attr", "name", "id"):
+            if hasattr(node, field):
+                setattr(node, field, name)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def _families(classes: list[ast.ClassDef]) -> dict[str, str]:
+    """By class name, that of the eldest ancestor here."""
+    parents = {
+        each.name: [base.id for base in each.bases if isinstance(base, ast.Name)]
+        for each in classes
+    }
+
+    def eldest(name: str) -> str:
+        here = [base for base in parents[name] if base in parents and base != name]
+        return eldest(here[0]) if here else name
+
+    return {name: eldest(name) for name in parents}
+
+
+def _private(node: ast.ClassDef) -> Iterator[tuple[ast.AST, str]]:
+    """Where a class defines a private attribute or method, or uses its own."""
+    bound = {
+        inner.id
+        for part in node.body
+        for inner in _within(part)
+        if isinstance(part, ast.Assign) and isinstance(inner, ast.Name)
+        and isinstance(inner.ctx, ast.Store)
+    }  # fmt: skip
+    for part in node.body:
+        if isinstance(part, Definition) and is_private(part.name):
+            yield part, part.name
+        if not isinstance(part, Definition):
+            for inner in ast.walk(part):
+                if isinstance(inner, ast.Name) and inner.id in bound and is_private(inner.id):
+                    yield inner, inner.id
+        for inner in _within(part):
+            if (
+                isinstance(inner, ast.Attribute)
+                and isinstance(inner.value, ast.Name)
+                and inner.value.id == "self"
+                and is_private(inner.attr)
+            ):
+                yield inner, inner.attr
+
+
+def _within(node: ast.AST) -> Iterator[ast.AST]:
+    """A part of a class without the classes in it."""
+    if not isinstance(node, ast.ClassDef):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _within(child)
