@@ -134,7 +134,6 @@ class Agent:
         from .punch_upload import upload
 
         punches = self.punches
-        now_ms = self.clock.ticks_ms()
         punches.due_ms = None  # a punch from now on sets it again
         wait_ms = None
         try:
@@ -143,8 +142,8 @@ class Agent:
             self._upload_backoff.succeeded()
         except Refused as refused:
             self._note_refusal(refused)
-            wait_s_ = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
-            wait_ms = self._upload_backoff.failed() if wait_s_ is None else wait_s_ * 1000
+            named_s = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
+            wait_ms = self._upload_backoff.failed() if named_s is None else named_s * 1000
         except PeerError as error:
             self.log.warn("answer not believed: " + error.code)
             wait_ms = self._upload_backoff.failed()

@@ -143,11 +143,10 @@ def _end(journal):
 def _cut(fs, path, size):
     """Leave the first `size` bytes of a file, or all of it where the power goes."""
     shorter = path + ".new"
-    with fs.open(path, "rb") as file:
-        with fs.open(shorter, "wb") as copy:
-            while size:
-                piece = file.read(min(size, PIECE_BYTES))
-                copy.write(piece)
-                size -= len(piece)
-            fs.sync(copy)
+    with fs.open(path, "rb") as file, fs.open(shorter, "wb") as copy:
+        while size:
+            piece = file.read(min(size, PIECE_BYTES))
+            copy.write(piece)
+            size -= len(piece)
+        fs.sync(copy)
     fs.rename(shorter, path)

@@ -28,10 +28,10 @@ class Persons:
 
     def remember(self, e1, up_s, day, direction):
         key = self._key(e1)
-        at, known = self._place(key)
+        at = self._place(key)[0]
         if at is None:
             self._grow()
-            at, known = self._place(key)
+            at = self._place(key)[0]
             if at is None:
                 at = self._first(key)
         entry = key + up_s.to_bytes(4, "big") + (day & 0xFFFF).to_bytes(2, "big")

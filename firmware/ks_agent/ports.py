@@ -5,7 +5,9 @@ clock      ticks_ms() -> ms since boot, an integer that never wraps or goes back
 rng        random_bytes(n) -> bytes of cryptographic quality
            is_ready() -> whether they are so now: no key is made of others
 fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
-           rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError
+           rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError;
+           files have read, readinto, readline, seek, write, close; modes rb, wb, ab;
+           room() -> (total, free) bytes where the data is
 vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
 partition  running: the slot, "a" or "b", that stage 0 started
 crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()

@@ -110,9 +110,7 @@ class Answer:
 
 _TABLE = (
     Request("register", "POST", "D2", "D3 PK1 D4 D5 M1 OTRT"),
-    Request(
-        "heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2 JID SEQ SEQ_MIN J1 J2 AL1"
-    ),
+    Request("heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2 JID SEQ SEQ_MIN J1 J2 AL1"),
     Request("commands", "GET"),
     Request("command-ack", "POST", "CMD1 ACK1", "ACK2 ACK3 ACK4"),
     Request("firmware/check", "POST", "FW2"),
@@ -144,9 +142,7 @@ ANSWERS = {
     "firmware/ack": Answer("firmware/ack"),
     "logs": Answer("logs", "LOG1"),
     "events": Answer("events", "", {"RESULT": RESULT_FIELDS}),
-    "allow-list": Answer(
-        "allow-list", "AL2 AL3", {"PAGE": PAGE_FIELDS, "CRED": CREDENTIAL_FIELDS}
-    ),
+    "allow-list": Answer("allow-list", "AL2 AL3", {"PAGE": PAGE_FIELDS, "CRED": CREDENTIAL_FIELDS}),
     "rotate-key": Answer("rotate-key"),
     "time": Answer("time"),
 }

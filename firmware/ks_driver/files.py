@@ -76,6 +76,14 @@ class HostFs:
         """The size in bytes."""
         return os.stat(self._full(path))[6]
 
+    def room(self):
+        """(total, free) bytes of the file system that the terminal's data is on."""
+        try:
+            found = os.statvfs(self._root + "data")
+        except OSError:
+            found = os.statvfs(self._root)
+        return found[1] * found[2], found[1] * found[4]
+
     def is_dir(self, path):
         try:
             return os.stat(self._full(path))[0] & _TYPE_BITS == _FOLDER_BIT

@@ -15,6 +15,8 @@ from typing import Any
 from ks_driver.files import check_path
 
 MODES = ("rb", "wb", "ab", "r+b")
+BLOCK_BYTES = 4096
+TOTAL_BYTES = 2 * 1024 * 1024
 
 
 class _Node:
@@ -99,7 +101,10 @@ class MemoryFs:
     a POSIX system does, so that what runs on it runs on `ks_driver.files.HostFs` too.
     """
 
-    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes] | None = None, total_bytes: int = TOTAL_BYTES
+    ) -> None:
+        self.total_bytes = total_bytes
         self._files: dict[str, _Node] = {}
         self._folders: set[str] = {""}
         for path, data in (files or {}).items():
@@ -205,6 +210,11 @@ class MemoryFs:
         if path in self._folders:
             return 0
         raise _error(errno.ENOENT, path)
+
+    def room(self) -> tuple[int, int]:
+        """(total, free) bytes, of a flash of `total_bytes` in blocks of 4096."""
+        used = sum(-(-len(node.data) // BLOCK_BYTES) for node in self._files.values())
+        return self.total_bytes, max(self.total_bytes - used * BLOCK_BYTES, 0)
 
     def is_dir(self, path: str) -> bool:
         try:

@@ -32,7 +32,7 @@ def stored(terminal):
     """The punches on the server, of all journals, by SEQ."""
     found = []
     for jid in terminal.server.journals:
-        for seq, row in sorted(terminal.server.journals[jid].items()):
+        for _, row in sorted(terminal.server.journals[jid].items()):
             if row is not None:
                 found.append(dict(row, JID=jid))
     return found
@@ -215,7 +215,7 @@ def test_a_lost_answer_does_not_store_twice_and_holds_nothing_up():
         take(terminal, "P%d" % number)
     terminal.run(lambda: len(stored(terminal)) == 45)
     assert len(lost) == 3
-    terminal.run(lambda: terminal.agent.punches.journal.is_settled())
+    terminal.run(terminal.agent.punches.journal.is_settled)
     check_chain(stored(terminal))
 
 

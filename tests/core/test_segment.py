@@ -24,10 +24,9 @@ FIRST = ("00012345", "IN", "RFID", True, 7, 15000, NOW_MS)
 
 def written(tail, values):
     """(record, punch, Tail after it)"""
-    e1, a2, method, synced, boot, up_ms, time_ms = values
     punch = tail.punch(*values)
     digest = punch_hash(SHA256, punch)
-    return record(tail, digest, *values), punch, tail.after(digest, boot, up_ms, time_ms)
+    return record(tail, digest, *values), punch, tail.after(digest, *values[4:])
 
 
 def same(first, second):
