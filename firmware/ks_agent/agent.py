@@ -228,8 +228,7 @@ class Agent:
             return
         yield from self._attempt("acknowledgements", self._acknowledge())
         yield from self._attempt("logs", self._upload_logs())
-        held = self.punches.allow_list.version or "none"
-        if answer.get("AL1", held) != held:
+        if self.punches.wants_list(answer.get("AL1")):
             yield from self._attempt("allow list", self._refresh_allow_list(answer["AL1"]))
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
@@ -251,7 +250,12 @@ class Agent:
     def _refresh_allow_list(self, version):
         from .allow_pages import refresh
 
-        yield from refresh(self, self.punches.allow_list, version)
+        try:
+            yield from refresh(self, self.punches.allow_list, version)
+        except Refused:
+            raise
+        except PeerError as error:  # no reason to hold up the rest
+            self.log.error("allow list not taken: %s %s" % (error.code, error))
 
     def _acknowledge(self):
         yield from self.outbox.flush(self.exchange)

@@ -182,6 +182,13 @@ class Punches:
         if self.due_ms is None and (lacks or not self.journal.is_settled()):
             self.due_ms = self._clock.ticks_ms()
 
+    def wants_list(self, version):
+        """Whether the allow list that the server names (AL1) is another than the one held."""
+        held = self.allow_list.version
+        if not held and not self.allow_list.pages:
+            held = "none"
+        return version is not None and version != held
+
     def clear(self):
         """WIPE: the punches, who punched, and who may; the boot counter lies with the state."""
         self.boot = 0
