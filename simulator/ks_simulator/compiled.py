@@ -15,13 +15,15 @@ architecture alone.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import constants, linked, names, parameters, private
+from . import constants, linked, names, parameters, private, scopes
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -34,6 +36,7 @@ NATIVE_ENGINE = "ks_crypto/viper"
 PLAIN_ENGINE = ("ks_crypto/bigint", "ks_crypto/sha512_words")
 ARCHITECTURES = tuple(build.WORD_BITS)
 NUMBERED = re.compile("_[0-9]+")  # the name of a private attribute
+ONE_BYTE = 122  # of 128 texts; some come before all others
 # More are faster, but the small heap has no room for them.
 TABLES = 1
 
@@ -183,9 +186,29 @@ def _shorten(tree: ast.Module, named: set[str] | None) -> None:
 def _compile(path: str, tree: ast.Module) -> bytes:
     try:
         # The source's name is kept on the terminal: its last part is a word that is there anyway.
-        return bytes(build.bytecode(ast.unparse(tree), PurePosixPath(path).stem))
+        text = _frequent_first(tree) + ast.unparse(tree)
+        return bytes(build.bytecode(text, PurePosixPath(path).stem))
     except build.CompileError as error:
         raise ReleaseError(f"{path} does not compile: {error}") from error
+
+
+def _frequent_first(tree: ast.Module) -> str:
+    """A statement that does nothing, and names first what the module uses most.
+
+    Bytecode numbers the texts of a module as they come, and the first 128 in one byte.
+    """
+    uses = Counter(node.id for node in scopes.names_outside(tree.body))  # locals have no texts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            uses[node.attr] += 1
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            short = len(node.value) <= constants.INTERNED_CHARACTERS
+            if short and node.value.isidentifier() and not keyword.iskeyword(node.value):
+                uses[node.value] += 1
+    if len(uses) <= ONE_BYTE:
+        return ""
+    often = sorted(uses, key=lambda name: (-uses[name], name))[:ONE_BYTE]
+    return "__name__ or __name__." + ".".join(often) + "\n"
 
 
 class _Terse(ast.NodeTransformer):

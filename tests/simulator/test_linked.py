@@ -241,3 +241,20 @@ def test_modules_that_would_have_to_be_loaded_before_themselves_stay_apart(tmp_p
     assert {"p/a.py", "p/c.py", "q/b.py"} <= set(made)
     lay_out(tmp_path, {path: text.encode() for path, text in made.items()})
     assert said(tmp_path, Path(sys.executable)) == "5\n"
+
+
+@pytest.mark.parametrize("machine", ["amd64", "i386"])
+def test_a_module_with_very_many_names_works_however_they_are_ordered(
+    machine: str, tmp_path: Path
+) -> None:
+    program = interpreter(machine)
+    if not works(program):
+        pytest.skip(f"no MicroPython for {machine} here: make micropython says why")
+    many = "".join(f"def f{n}(thing):\n    return thing + {n}\n" for n in range(200))
+    total = " + ".join(f"f{n}(1)" for n in range(200))
+    body = f"{many}\ndef total():\n    return {total}\n"
+    lay_out(
+        tmp_path,
+        compiled({"main.py": b"import m\nprint(m.total())\n", "m.py": body.encode()}),
+    )
+    assert said(tmp_path, program) == f"{200 + sum(range(200))}\n"
