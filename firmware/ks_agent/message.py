@@ -107,18 +107,38 @@ def unescape(text):
 
 def flatten(message, leave_out=SIGNATURE_KEYS):
     """The (key, text) pairs that signatures cover, sorted by key in code-point order."""
-    flat = {}
-    for key, value in message.items():
-        if isinstance(value, str):
-            if key not in leave_out:
-                flat[key] = value
-            continue
-        flat[key + "_COUNT"] = str(len(value))
-        for index, row in enumerate(value):
-            prefix = "%s[%d]." % (key, index)
-            for field in row:
-                flat[prefix + field] = row[field]
-    return [(key, flat[key]) for key in sorted(flat)]
+    return _Flat(message, leave_out).pairs()
+
+
+class _Flat:
+    """A message's pairs in order, one after the other: a list's are never in memory at once."""
+
+    def __init__(self, message, leave_out):
+        self._values = {}
+        for key, value in message.items():
+            if isinstance(value, str):
+                if key not in leave_out:
+                    self._values[key] = value
+            else:
+                self._values[key + "_COUNT"] = str(len(value))
+                # What all of its keys begin with, and no other key does.
+                self._values[key + "["] = value
+        self._keys = sorted(self._values)
+
+    def pairs(self):
+        for key in self._keys:
+            value = self._values[key]
+            if isinstance(value, str):
+                yield key, value
+                continue
+            for index in sorted(range(len(value)), key=_index_key):
+                prefix = "%s%d]." % (key, index)
+                for field in sorted(value[index]):
+                    yield prefix + field, value[index][field]
+
+
+def _index_key(index):
+    return "%d]" % index
 
 
 class Canonical:
@@ -128,12 +148,12 @@ class Canonical:
     """
 
     def __init__(self, message):
-        self._pairs = flatten(message)
+        self._flat = _Flat(message, SIGNATURE_KEYS)
 
     def __iter__(self):
         held = []
         characters = 0
-        for key, text in self._pairs:
+        for key, text in self._flat.pairs():
             token = key + ":" + escape(text)
             if characters and characters + len(token) > PIECE_CHARACTERS:
                 held.append("")  # ends the piece with the separator before the next token
