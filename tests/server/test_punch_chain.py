@@ -18,7 +18,7 @@ from ks_server.db.schema import (
 )  # fmt: skip
 from ks_server.repository import punches as punches_of
 from tests.server.client import Device, Server
-from tests.server.punch_support import Journal
+from tests.server.journal_support import Journal
 
 
 async def found(server: Server) -> list[tuple[str, Any, Any]]:

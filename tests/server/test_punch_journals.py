@@ -6,7 +6,7 @@ import pytest
 
 from ks_server.db.schema import journals, punch_findings, punch_gaps
 from tests.server.client import Device, Server
-from tests.server.punch_support import Journal
+from tests.server.journal_support import Journal
 
 
 async def kinds(server: Server) -> list[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from ks_server.db.schema import credentials, employees, punches
 from ks_server.repository import people
 from tests.server.client import Device, Server
-from tests.server.punch_support import Journal
+from tests.server.journal_support import Journal
 
 
 async def told(server: Server) -> list[tuple[str, Any, Any]]:

@@ -18,7 +18,7 @@ from ks_server.db.schema import (
 )  # fmt: skip
 from ks_server.repository import people
 from tests.server.client import Clock, running_server
-from tests.server.punch_support import Journal
+from tests.server.journal_support import Journal
 from tests.server.test_device_postgres import postgres
 
 __all__ = ("postgres",)

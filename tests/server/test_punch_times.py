@@ -11,7 +11,7 @@ from ks_server.db.bulk import Query
 from ks_server.db.schema import employees, punches, time_references
 from ks_server.repository import time_references as references_of
 from tests.server.client import Device, Server
-from tests.server.punch_support import Journal
+from tests.server.journal_support import Journal
 
 OLD = "2000-01-01T00:00:00.000Z"
 
