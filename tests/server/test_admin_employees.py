@@ -182,10 +182,8 @@ async def test_punches_find_their_person_when_the_card_is_known_and_keep_it(admi
     assert [row.employee_id for row in await stored(admin)] == [made["id"], None]
     days = {"name": "Ann", "active_from": "2036-01-01"}
     await admin.call("PUT", f"/employees/{made['id']}", days)
-    assert [(row.employee_id, row.remark) for row in await stored(admin)][0] == (
-        made["id"],
-        "inactive",
-    )
+    first = (await stored(admin))[0]
+    assert (first.employee_id, first.remark) == (made["id"], "inactive")
     await admin.call("PUT", f"/employees/{made['id']}", {"name": "Ann"})
     assert (await stored(admin))[0].remark is None
     assert other["id"] != made["id"]

@@ -69,9 +69,7 @@ async def test_a_device_gets_a_site_and_loses_it(admin: Admin) -> None:
     assert [item["d1"] for item in found["items"]] == ["dev_1"]
     await admin.call("PUT", "/devices/dev_1/site", {"site": None})
     assert (await admin.call("GET", "/devices/dev_1"))["site"] is None
-    assert await admin.actions() == [("site", "hq"), ("device-site", "dev_1")] + [
-        ("device-site", "dev_1")
-    ]
+    assert await admin.actions() == [("site", "hq"), *[("device-site", "dev_1")] * 2]
 
 
 async def test_what_is_not_there_is_not_found(admin: Admin) -> None:

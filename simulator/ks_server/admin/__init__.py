@@ -20,9 +20,14 @@ from .employee_import import router as employee_import
 from .employees import router as employees
 from .erasure import router as erasure
 from .errors import install_handlers
+from .exports import router as exports
+from .findings import router as findings
 from .guard import Guard, bearer
+from .journals import router as journals
 from .logs import router as logs
 from .overview import router as overview
+from .punches import router as punches
+from .receipts import router as receipts
 from .releases import router as releases
 from .sites import router as sites
 from .tokens import router as tokens
@@ -33,6 +38,7 @@ PREFIX = "/api/admin"
 _PARTS = (
     *(overview, devices, device_sites, whitelist, tokens, commands, releases, logs),
     *(sites, employee_import, employees, credentials, erasure),
+    *(exports, punches, journals, findings, receipts),
 )
 
 

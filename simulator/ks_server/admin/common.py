@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Path, Query, Request
@@ -100,7 +100,7 @@ async def fetch_page(
 ) -> Page[Item]:
     """Run `query` from where the cursor stands. `order` is unique and part of what it selects."""
     if paging.after is not None:
-        position = tuple_(*_read_cursor(paging.after, order))
+        position = tuple_(*read_cursor(paging.after, [column.type.python_type for column in order]))
         here = tuple_(*order)
         query = query.where(here < position if newest_first else here > position)
     ordered = query.order_by(*(column.desc() if newest_first else column for column in order))
@@ -109,23 +109,24 @@ async def fetch_page(
     following = None
     if len(rows) > paging.limit:
         last = rows[paging.limit - 1]._mapping
-        following = _write_cursor([last[column] for column in order])
+        following = write_cursor([last[column] for column in order])
     return Page(items=[view(row) for row in rows[: paging.limit]], next=following)
 
 
-def _write_cursor(values: list[Any]) -> str:
+def write_cursor(values: list[Any]) -> str:
+    """A position in a list as text."""
     return base64.urlsafe_b64encode(json.dumps(values).encode("utf-8")).decode("ascii")
 
 
-def _read_cursor(text: str, order: tuple[ColumnElement[Any], ...]) -> list[Any]:
+def read_cursor(text: str, kinds: Sequence[type]) -> list[Any]:
+    """The position that the text stands for. Raises ApiError BAD_CURSOR."""
     try:
         values = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
     except (binascii.Error, ValueError):
         values = None
-    kinds = [column.type.python_type for column in order]
     if (
         not isinstance(values, list)
-        or [type(value) for value in values] != kinds
+        or [type(value) for value in values] != list(kinds)
         or any(isinstance(value, int) and abs(value) > MAX_INTEGER for value in values)
     ):
         raise ApiError("BAD_CURSOR", "`after` is not the `next` of a page of this list")
