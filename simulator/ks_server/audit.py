@@ -22,8 +22,9 @@ REDACTED: Final = "[redacted]"
 SECRET_TOKENS: Final = frozenset(("OTRT",))
 SECRET_PAYLOAD_FIELDS: Final = frozenset(("WIFI_PASSWORD",))
 _PAYLOAD: Final = "CMD3"
-# In a canonical string, where no value holds a bar; much faster than building it anew.
-_PERSON: Final = re.compile(rb"((?:^|[|.])E1:)[^|]*")
+# In a canonical string, where no value holds a bar; much faster than building it anew. It may take
+# the end of another key or value for one: rather too much than too little.
+_PERSON: Final = re.compile(rb"E1:[^|]*")
 _SECRET: Final = SECRET_TOKENS | SECRET_PAYLOAD_FIELDS | {_PAYLOAD}
 
 insert_rows: Final = Bulk(
@@ -37,7 +38,7 @@ def row(
     """The row to keep of a request; `text` is its canonical string."""
     if _has_secret(message):
         text = canonical(redact(message))
-    text = _PERSON.sub(rb"\1" + REDACTED.encode("ascii"), text)
+    text = _PERSON.sub(b"E1:" + REDACTED.encode("ascii"), text)
     kept = text.decode("utf-8") + "|SIG1:" + message["SIG1"]
     return {
         "d1": message["D1"],

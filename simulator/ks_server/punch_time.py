@@ -80,11 +80,12 @@ def synced(boot: int, up_ms: int, raw_ms: int, request: Reference | None) -> Mom
     """The moment of a punch whose clock was SYNCED."""
     bound_ms = SYNC_MS + drift_ms(up_ms)
     if request is not None and request.boot == boot:
-        by_request = _by(request, up_ms)
-        off_ms = abs(raw_ms - by_request.time_ms)
-        by_request_ms = off_ms + _width(by_request)
+        away_ms = up_ms - request.up_ms
+        off_ms = abs(raw_ms - (request.unix_ms + away_ms))
+        width_ms = request.uncertainty_ms + drift_ms(away_ms)
+        by_request_ms = off_ms + width_ms
         # both cannot be true: then the clock was not as SYNCED as it said
-        contradicts = off_ms > bound_ms + _width(by_request)
+        contradicts = off_ms > bound_ms + width_ms
         bound_ms = by_request_ms if contradicts else min(bound_ms, by_request_ms)
     return Moment(raw_ms, bound_ms, CLOCK)
 

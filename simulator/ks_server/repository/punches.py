@@ -7,6 +7,7 @@ what is left over is done with the next batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, insert, select
@@ -15,11 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..db.bulk import Among, Bulk, Query
 from ..db.schema import punch_conflicts, punch_gaps, punches, storable
 from ..punch_chain import Punch, Stored, missing
+from ..punch_time import Moment
 
 FIELDS: Final = ("A1", "E1", "A2", "A3", "PREV", "BOOT", "UP", "CLK", "METHOD")
 WALK_MAX: Final = 2_048
 GAPS_MAX: Final = 500
 _SPAN_MAX: Final = 512
+_COLUMNS: Final = tuple(name.lower() for name in FIELDS)
+_fields: Final = itemgetter(*FIELDS)
+_NO_MOMENT: Final = (None, None, None)
+
+Attribution = tuple[int | None, str | None]
+"""`employee_id` and `remark`."""
 
 _mine: Final = (punches.c.d1 == bindparam("id"), punches.c.jid == bindparam("journal"))
 _beside: Final = (
@@ -50,7 +58,7 @@ _inserted: Final = (
     "d1",
     "jid",
     "seq",
-    *(name.lower() for name in FIELDS),
+    *_COLUMNS,
     "state",
     "err1",
     "received_ms",
@@ -95,25 +103,28 @@ async def store(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) 
     await _insert.execute(connection, rows)
 
 
-def row(d1: str, jid: str, punch: Punch, received_ms: int) -> dict[str, Any]:
-    """A punch to be stored, with nothing known yet about its time and person."""
-    values: dict[str, Any] = dict.fromkeys(_inserted)
-    values.update(_texts(punch))
-    values["d1"] = d1
-    values["jid"] = jid
+def row(
+    batch: tuple[str, str, int], punch: Punch, moment: Moment | None, person: Attribution
+) -> dict[str, Any]:
+    """A punch to be stored; `batch`: its D1, its JID, and when it was received."""
+    values: dict[str, Any] = _texts(punch)
+    values["d1"], values["jid"], values["received_ms"] = batch
     values["seq"] = punch.seq
     values["state"] = "accepted" if punch.err1 is None else "quarantine"
     values["err1"] = punch.err1
-    values["received_ms"] = received_ms
     values["hash"] = punch.hash
     values["raw_ms"] = punch.raw_ms
     values["boot_number"] = punch.boot_number
     values["up_ms"] = punch.up_ms
+    values["time_ms"], values["uncertainty_ms"], values["time_source"] = moment or _NO_MOMENT
+    values["employee_id"], values["remark"] = person
     return values
 
 
 def _texts(punch: Punch) -> dict[str, str | None]:
     sent = punch.row
+    if punch.is_plain:
+        return dict(zip(_COLUMNS, _fields(sent), strict=True))
     return {name.lower(): storable(sent[name]) if name in sent else None for name in FIELDS}
 
 

@@ -103,6 +103,8 @@ def of_punches(
 ) -> list[Reference]:
     """Which of the synchronised punches, new or beside new ones, are to be references. `moments`
     are those of the new ones by SEQ."""
+    if _is_one_run(new, stored, moments):
+        return []
     known: dict[int, _Point] = {one.seq: _stored_point(one) for one in stored.values()}
     known.update((one.seq, _new_point(one, moments.get(one.seq))) for one in new)
     kept: dict[int, Reference] = {}
@@ -115,6 +117,24 @@ def of_punches(
             if other is not None and other.reference and not here.reference:
                 kept[beside] = other.reference
     return list(kept.values())
+
+
+def _is_one_run(
+    new: Sequence[Punch], stored: Mapping[int, Stored], moments: Mapping[int, Moment]
+) -> bool:
+    """Whether these punches go on where a synchronised one of the same boot was: mostly so."""
+    if not new:
+        return True
+    before = stored.get(new[0].seq - 1)
+    boot = new[0].boot_number
+    if before is None or before.boot_number != boot or before.clk != SYNCED:
+        return False
+    if new[-1].seq - new[0].seq != len(new) - 1 or new[-1].seq + 1 in stored:
+        return False
+    return all(
+        punch.boot_number == boot and punch.row.get("CLK") == SYNCED and punch.seq in moments
+        for punch in new
+    )
 
 
 class _Point(NamedTuple):

@@ -223,16 +223,14 @@ async def _insert(
     moments: Mapping[int, Moment],
 ) -> None:
     persons = await people.find(connection, list({punch.row["E1"] for punch in good}))
+    common = (batch.d1, batch.jid, batch.now_ms)
     rows = []
     for punch in batch.new:
-        row = punches.row(batch.d1, batch.jid, punch, batch.now_ms)
         moment = moments.get(punch.seq)
+        person: punches.Attribution = (None, None)
         if moment is not None:
-            row["time_ms"], row["uncertainty_ms"], row["time_source"] = moment
-            row["employee_id"], row["remark"] = people.attribute(
-                persons.get(punch.row["E1"]), moment.time_ms
-            )
-        rows.append(row)
+            person = people.attribute(persons.get(punch.row["E1"]), moment.time_ms)
+        rows.append(punches.row(common, punch, moment, person))
     await punches.store(connection, rows)
 
 
