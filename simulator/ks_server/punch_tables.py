@@ -27,6 +27,7 @@ SHEET_MAX_ROWS: Final = 1_000_000  # a sheet ends at 1,048,576
 BYTE_ORDER_MARK: Final = "\ufeff"  # without it office programs do not see that it is UTF-8
 
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
+_LOCAL_CHARACTERS: Final = len("2026-11-20T10:00:00.000")
 _TIMES: Final = ("local_time", "utc_time")
 _WIDTHS: Final = {"local_time": 20, "utc_time": 20, "raw_time": 25, "jid": 18, "name": 24}
 _DEFAULT_WIDTH: Final = 13
@@ -39,7 +40,8 @@ def cells_of(punch: Mapping[str, Any]) -> dict[str, Cell]:
     local = punch["local_time"]
     return {
         **{name: punch.get(name) for name in COLUMNS},
-        "utc_offset": None if local is None else datetime.fromisoformat(local).strftime("%z"),
+        # a bare +01:00 would begin as a formula does
+        "utc_offset": None if local is None else "UTC" + local[_LOCAL_CHARACTERS:],
         "utc_time": punch["time"],
         "findings": " ".join(punch["findings"]),
     }

@@ -189,6 +189,30 @@ async def test_punches_find_their_person_when_the_card_is_known_and_keep_it(admi
     assert other["id"] != made["id"]
 
 
+async def test_what_terminals_are_to_hold_changes_at_once(admin: Admin) -> None:
+    async def version() -> str | None:
+        current = await admin.context.allow_lists.current("hq")
+        return None if current is None else current.version
+
+    await site(admin)
+    assert await version() is None
+    form = {"name": "hq", "time_zone": "UTC", "allow_list": True}
+    await admin.call("PUT", "/sites/hq", form)
+    versions = [await version()]
+    made = await admin.call("POST", "/employees", ANN, status=201)
+    versions.append(await version())
+    days = {"credential": "0001", "employee_id": made["id"], "active_to": "2020-01-01"}
+    await admin.call("PUT", "/credentials", days)
+    versions.append(await version())
+    await admin.call("POST", "/credentials/remove", {"credential": "12E45678"}, status=204)
+    assert await version() == versions[0]
+    await upload(admin, "external_id,cards\np-1,new\n")
+    versions.append(await version())
+    await admin.call("POST", f"/employees/{made['id']}/erase")
+    assert await version() == versions[0]
+    assert None not in versions and len(set(versions)) == len(versions)
+
+
 # -- forgetting ---------------------------------------------------------------------------------
 
 

@@ -34,7 +34,9 @@ values = st.recursive(
 NAMES = (
     *("d1", "public_key", "note", "entries", "count", "valid_hours", "name", "payload"),
     *("priority", "expires", "signature", "reason", "limit", "after", "state", "search"),
-    *("d2", "seen_before", "cmd1", "fw1", "subject"),
+    *("d2", "seen_before", "cmd1", "fw1", "subject", "site", "time_zone", "allow_list", "zone"),
+    *("external_id", "cards", "active_from", "active_to", "credential", "employee_id", "e1"),
+    *("person", "jid", "day", "from", "to", "format", "kind", "open", "first_seq", "last_seq"),
 )
 names = st.sampled_from(NAMES)
 forms = st.dictionaries(names, values | st.sampled_from(["dev_1", "WIPE", "RESTART"]), max_size=5)

@@ -15,7 +15,7 @@ from ..days import zone as zone_named
 from ..db.schema import credentials, employees, sites, storable
 from .common import MAX_INTEGER, Form, Page, Paging, Server, fetch_page, found, record, time_text
 from .errors import ApiError
-from .people_changes import people_changed
+from .people_changes import change, people_changed
 from .people_store import card_hash
 from .zones import UTC_NAME, Day, day_end_ms, day_start_ms, first_day, last_day
 
@@ -124,7 +124,7 @@ async def put_credential(server: Server, form: CredentialForm) -> CredentialView
         await record(connection, server, "credential", str(form.employee_id))
         return _view((await connection.execute(_query.where(mine))).one())
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 @router.post("/credentials/remove", status_code=204)
@@ -138,7 +138,7 @@ async def remove_credential(server: Server, form: CredentialName) -> None:
         await connection.execute(delete(credentials).where(mine))
         await record(connection, server, "credential-remove", str(row.employee_id))
 
-    await server.writer.run(work)
+    await change(server, work)
 
 
 async def _refuse_taken(

@@ -34,4 +34,6 @@ async def put_device_site(server: Server, d1: DevicePath, form: SiteChoice) -> D
         await record(connection, server, "device-site", d1, {"site": form.site})
         return view_of(row)
 
-    return await server.writer.run(work)
+    view = await server.writer.run(work)
+    server.devices.forget(d1)  # its next request is to meet the new site
+    return view

@@ -15,7 +15,7 @@ from ..people_csv import LineError, Parsed
 from . import people_store
 from .common import Server, record
 from .errors import STATUS
-from .people_changes import people_changed
+from .people_changes import change, people_changed
 
 router = APIRouter(tags=["employees"])
 
@@ -101,7 +101,7 @@ async def import_employees(
         return changes
 
     try:
-        return _result(parsed, await server.writer.run(work), stored=True)
+        return _result(parsed, await change(server, work), stored=True)
     except _Planned as planned:
         result = _result(parsed, planned.changes, stored=False)
     if dry_run:

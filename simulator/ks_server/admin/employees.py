@@ -28,7 +28,7 @@ from .common import (
 from .credentials import CredentialText
 from .erasure import Erased, erase_person
 from .errors import ApiError
-from .people_changes import people_changed
+from .people_changes import change, people_changed
 from .zones import UTC_NAME, Day, SiteId, first_day, last_day
 
 router = APIRouter(tags=["employees"])
@@ -139,7 +139,7 @@ async def create_employee(server: Server, form: NewEmployee) -> EmployeeView:
         await record(connection, server, "employee", str(row.id), {"cards": row.cards})
         return _view(row)
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 @router.get("/employees/{employee_id}")
@@ -162,7 +162,7 @@ async def put_employee(server: Server, employee_id: EmployeeId, form: EmployeeFo
         await record(connection, server, "employee", str(row.id), {"cards": row.cards})
         return _view(row)
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 @router.post("/employees/{employee_id}/erase")
@@ -174,7 +174,7 @@ async def erase_employee(server: Server, employee_id: EmployeeId) -> Erased:
     async def work(connection: AsyncConnection) -> Erased:
         return await erase_person(connection, server, employee_id)
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 def _is(external_id: str) -> Any:

@@ -14,6 +14,7 @@ from ..context import Context
 from ..db.schema import credentials, employees
 from .common import Form, Server, found, record
 from .credentials import CredentialText
+from .people_changes import change
 
 router = APIRouter(tags=["employees"])
 
@@ -47,7 +48,7 @@ async def erase_punches(server: Server, form: ErasureForm) -> Erased:
             await record(connection, server, "punches-erase", "", result.model_dump())
         return result
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 async def erase_person(connection: AsyncConnection, server: Context, employee_id: int) -> Erased:

@@ -1,16 +1,27 @@
-"""What follows for stored punches when people change."""
+"""What follows when people change: for stored punches, and for the lists of who may punch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, case, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..context import Context
+from ..db.runner import Work
 from ..db.schema import credentials, employees, punches
-from ..repository import people
+from ..repository import allow_list, people
 from .people_store import pieces
+
+Result = TypeVar("Result")
+
+
+async def change(server: Context, work: Work[Result]) -> Result:
+    """Do work that terminals' allow lists may depend on, in a transaction of its own."""
+    result = await server.writer.run(work)
+    allow_list.changed(server)
+    return result
 
 
 async def people_changed(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..db.schema import devices, sites, storable
 from .common import Form, Page, Paging, Server, fetch_one, fetch_page, record, time_text
 from .errors import ApiError
+from .people_changes import change
 from .zones import SiteId, ZoneName
 
 router = APIRouter(tags=["sites"])
@@ -86,7 +87,7 @@ async def put_site(server: Server, site: SitePath, form: SiteForm) -> SiteView:
         await record(connection, server, "site", site, detail)
         return _view((await connection.execute(select(sites, _terminals).where(mine))).one())
 
-    return await server.writer.run(work)
+    return await change(server, work)
 
 
 @router.delete("/sites/{site}", status_code=204)
@@ -103,4 +104,4 @@ async def delete_site(server: Server, site: SitePath) -> None:
             raise ApiError("NOT_FOUND", "there is no such site")
         await record(connection, server, "site-delete", site)
 
-    await server.writer.run(work)
+    await change(server, work)
