@@ -72,8 +72,11 @@ def drift_ms(span_ms: int) -> int:
 
 
 def of_request(boot: int, up_ms: int, ts_ms: int, now_ms: int) -> Reference:
-    """The reference that a request with CLK:SYNCED is; `now_ms`: when the server read it."""
-    return Reference(boot, up_ms, ts_ms, max(SYNC_MS, abs(now_ms - ts_ms)), REFERENCE)
+    """The reference that a request with CLK:SYNCED is; `now_ms`: when the server read it, which is
+    at most SYNC_MS after it was sent."""
+    ahead_ms = ts_ms - now_ms
+    uncertainty_ms = max(SYNC_MS, -ahead_ms, ahead_ms + SYNC_MS)
+    return Reference(boot, up_ms, ts_ms, uncertainty_ms, REFERENCE)
 
 
 def synced(boot: int, up_ms: int, raw_ms: int, request: Reference | None) -> Moment:

@@ -153,5 +153,15 @@ def test_leap_days_and_the_ends_of_time_are_calculated_right(
     assert timetext.format_ms(moment.time_ms) == expected
 
 
+@given(st.integers(-200_000, 200_000), st.integers(0, 5_000))
+def test_a_request_is_as_sure_as_its_way_to_the_server_allows(
+    error_ms: int, latency_ms: int
+) -> None:
+    sent_ms = 1_000_000_000
+    request = of_request(1, 0, sent_ms + error_ms, sent_ms + latency_ms)
+    assert abs(error_ms) <= request.uncertainty_ms
+    assert request.uncertainty_ms <= abs(error_ms) + punch_time.SYNC_MS
+
+
 def test_drift_is_never_rounded_down() -> None:
     assert [punch_time.drift_ms(span) for span in (0, 1, -1, 10_000, 10_001)] == [0, 1, 1, 1, 2]

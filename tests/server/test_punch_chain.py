@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ks_agent import timetext
+from ks_agent.errors import Malformed
+from ks_agent.punch import prev_of, punch_hash
+from ks_agent.schema import EVENT_FIELDS
+from ks_agent.tokens import is_integer
+from ks_server import punch_chain
 from ks_server.db.bulk import Query
 from ks_server.db.schema import (
     journals,
@@ -19,6 +28,44 @@ from ks_server.db.schema import (
 from ks_server.repository import punches as punches_of
 from tests.server.client import Device, Server
 from tests.server.journal_support import Journal
+
+texts = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["", "%", "a|b", "A1:x", "card\n", "4711", "\x7f", "é", "\u2028"]),
+)
+moments = st.integers(0, timetext.LAST_MS).map(timetext.format_ms)
+near_moments = st.builds(
+    lambda text, at, other: text[:at] + other + text[at + 1 :],
+    moments, st.integers(0, 24), st.sampled_from(["", "x", "9", ":", "6", "\u0663", "0Z", " "]),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(EVENT_FIELDS), texts), texts)
+def test_a_punch_is_hashed_as_the_terminal_hashes_it(row: dict[str, str], jid: str) -> None:
+    row["SEQ"] = "7"
+    digest = prev_of(punch_hash(hashlib.sha256, row | {"JID": jid}))
+    assert punch_chain.read(jid, row).hash == digest
+
+
+@given(st.one_of(moments, near_moments, texts))
+def test_a_time_is_read_as_everywhere_else(text: str) -> None:
+    row = {"SEQ": "1", "A1": "a", "E1": "e", "A2": "IN", "A3": text}
+    punch = punch_chain.read("0" * 16, row)
+    try:
+        expected = timetext.parse_ms(text)
+    except Malformed:
+        assert punch.err1 is not None
+    else:
+        assert (punch.err1, punch.raw_ms) == (None, expected)
+
+
+@given(st.one_of(st.integers(-5, 10**17).map(str), texts))
+def test_a_number_is_read_as_everywhere_else(text: str) -> None:
+    row = {"SEQ": "1", "A1": "a", "E1": "e", "A2": "IN", "A3": "2026-11-20T10:00:00Z", "UP": text}
+    punch = punch_chain.read("0" * 16, row)
+    is_right = is_integer(text) and int(text) >= 0 and text != "-0"
+    assert punch.up_ms == (int(text) if is_right else None)
+    assert (punch.err1 is None) == is_right
 
 
 async def found(server: Server) -> list[tuple[str, Any, Any]]:

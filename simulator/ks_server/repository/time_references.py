@@ -76,6 +76,7 @@ _uncertain: Final = Query(
         punches.c.d1 == bindparam("id"),
         punches.c.jid == bindparam("journal"),
         punches.c.seq >= bindparam("first"),
+        punches.c.erased_ms.is_(None),  # nobody's any more
         text("time_source IN ('between', 'raw')"),  # literally, as in the index
     )
     .order_by(punches.c.seq)
