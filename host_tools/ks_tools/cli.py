@@ -15,13 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from . import (
+    boards_command,
     command_command,
     demo_command,
+    employees_command,
     fleet_command,
     keys_command,
+    punches_command,
     release_command,
     serve,
     simulate,
+    sites_command,
+    verify_command,
 )
 from .console import (
     EXIT_FAILED,
@@ -57,8 +62,13 @@ app.command("serve", short_help="Run the reference server.")(serve.serve)
 app.command("simulate", short_help="Run one terminal, its life as lines.")(simulate.simulate)
 app.command("fleet", short_help="Run many terminals in one process.")(fleet_command.fleet)
 app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
+app.command("boards", short_help="Show the boards, and what they hold.")(boards_command.boards)
+app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
 app.add_typer(release_command.app, name="release")
 app.add_typer(command_command.app, name="command")
+app.add_typer(punches_command.app, name="punches")
+app.add_typer(employees_command.app, name="employees")
+app.add_typer(sites_command.app, name="sites")
 
 
 def _version(wanted: bool) -> None:

@@ -89,12 +89,7 @@ class Workspace:
 
     def read_trust(self) -> list[TrustedKey]:
         """The public keys. Raises ToolError."""
-        try:
-            return decode_trust(self.trust.read_bytes())
-        except OSError:
-            raise ToolError(f"{self.trust} is missing; make keys with: ks keys") from None
-        except (Malformed, KeyError, ValueError):
-            raise ToolError(f"{self.trust} is not a list of trusted keys") from None
+        return read_trust(self.trust)
 
     def provide_admin_token(self) -> str:
         """The admin token, made at the first call."""
@@ -117,6 +112,16 @@ class Workspace:
             raise ToolError(
                 f"no admin token: set ADMIN_TOKEN, or run where {self.admin_token} is"
             ) from None
+
+
+def read_trust(path: Path) -> list[TrustedKey]:
+    """The public keys of a file trust.toon. Raises ToolError."""
+    try:
+        return decode_trust(path.read_bytes())
+    except OSError:
+        raise ToolError(f"{path} is missing; make keys with: ks keys") from None
+    except (Malformed, KeyError, ValueError, AttributeError, TypeError):
+        raise ToolError(f"{path} is not a list of trusted keys") from None
 
 
 def read_seed(path: Path) -> bytes:

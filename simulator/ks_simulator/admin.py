@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -36,7 +36,7 @@ class AdminApi:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, server: str, token: str) -> AsyncIterator[AdminApi]:
+    async def connect(cls, server: str, token: str) -> AsyncIterator[Self]:
         """An API at the server's base URL."""
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -167,17 +167,26 @@ class AdminApi:
     ) -> dict[str, Any]:
         if form is not None:
             options["json"] = form
+        answer = await self._ask(method, path, **options)
+        if answer.is_success:
+            return dict(answer.json()) if answer.content else {}
+        raise refusal(answer)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._link():
+            return await self._client.request(method, PREFIX + path, **options)
+
+    @contextmanager
+    def _link(self) -> Iterator[None]:
         try:
-            answer = await self._client.request(method, PREFIX + path, **options)
+            yield
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise AdminError("LINK", f"{self._client.base_url} does not answer: {reason}") from None
-        if answer.is_success:
-            return dict(answer.json()) if answer.content else {}
-        raise _refusal(answer)
 
 
-def _refusal(answer: httpx.Response) -> AdminError:
+def refusal(answer: httpx.Response) -> AdminError:
+    """The error that an answer is."""
     try:
         error = answer.json()["error"]
         fields = [f"{item['field']} {item['reason']}" for item in error.get("fields", [])]

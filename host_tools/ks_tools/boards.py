@@ -1,0 +1,94 @@
+"""Boards: their flash, and how many punches their journals hold."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ks_agent.journal import DEFAULT_KIB, RESERVE_BYTES, SEGMENT_BYTES
+from ks_agent.punch import punch_hash
+from ks_agent.segment import HEADER_BYTES, Tail, record
+
+from .console import ToolError
+
+BOARDS: Final = Path(__file__).resolve().parents[2] / "boards"
+# LittleFS in these blocks: its superblock and first folders, then a pair of blocks for the names of
+# so many segments. What it really takes is measured by `make bench` (punch/capacity).
+FIRST_BLOCKS: Final = 4
+SEGMENTS_A_PAIR: Final = 42
+# Two versions while one replaces the other (ks_agent.allow_list).
+ALLOW_LIST_BYTES: Final = 2 * 163_840
+# Punches three minutes apart.
+_APART_MS: Final = 172_000
+_NOW_MS: Final = 1_795_000_000_000
+CREDENTIALS: Final = {
+    "card of 8 hex digits": "12E45678",
+    "number of 5 digits": "10427",
+    "text of 12 characters": "k.schneider2",
+    "text of 64 characters": "x" * 64,
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board.toml. Sizes in bytes."""
+
+    name: str
+    chip: str
+    flash: int
+    data: int
+
+    def segments(self, allow_list: bool = False) -> int:
+        """How many segments of its journal fit."""
+        room = self.data - RESERVE_BYTES - (ALLOW_LIST_BYTES if allow_list else 0)
+        return segments(room // SEGMENT_BYTES)
+
+    def capacity(self, credential: str, allow_list: bool = False) -> int:
+        """How many punches of such a credential fit, each to be acknowledged yet."""
+        return self.segments(allow_list) * punches_a_segment(credential)
+
+
+def segments(blocks: int) -> int:
+    """Segments that fit into so many blocks of LittleFS, of which nothing is reserved."""
+    found = max(blocks - FIRST_BLOCKS, 0) * SEGMENTS_A_PAIR // (SEGMENTS_A_PAIR + 2)
+    return min(found, DEFAULT_KIB * 1024 // SEGMENT_BYTES)
+
+
+def punches_a_segment(credential: str) -> int:
+    """Counted with the terminal's own records."""
+    tail = Tail("0" * 16, 0, "")
+    used = HEADER_BYTES
+    count = 0
+    while True:
+        up_ms = (count + 1) * _APART_MS
+        values = (credential, "IN", "RFID", True, 1, up_ms, _NOW_MS + up_ms)
+        digest = punch_hash(hashlib.sha256, tail.punch(*values))
+        used += len(record(tail, digest, *values))
+        if used > SEGMENT_BYTES:
+            return count
+        count += 1
+        tail = tail.after(digest, *values[4:])
+
+
+def read_boards(folder: Path = BOARDS) -> list[Board]:
+    """Every board of the folder, by name. Raises ToolError for one that cannot be used."""
+    return [_read(path) for path in sorted(folder.glob("*/board.toml"))]
+
+
+def _read(path: Path) -> Board:
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        board = Board(
+            name=str(found["name"]),
+            chip=str(found["chip"]),
+            flash=int(found["flash"]),
+            data=int(found["partitions"]["data"]["size"]),
+        )
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ToolError(f"{path}: no board: {error}") from None
+    if board.name != path.parent.name:
+        raise ToolError(f"{path}: its name is {board.name}, its folder's another")
+    return board
