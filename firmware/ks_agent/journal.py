@@ -14,7 +14,7 @@ FOLDER = "data/journal"
 SEGMENT_BYTES = 4096
 # What the file system itself and the records beside the journal need.
 RESERVE_BYTES = 98304
-DEFAULT_KIB = 1536
+DEFAULT_KIB = 16384
 # Segments that the server has acknowledged stay for a server that comes back from a backup.
 KEPT = 16
 # At least so many punches fit into a segment, whatever is punched.

@@ -1,0 +1,74 @@
+"""`ks boards`: what it prints is what the flash really holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.punch_flash import Bench
+from ks_tools.boards import CREDENTIALS, Board, punches_a_segment, read_boards, segments
+from ks_tools.cli import run
+from ks_tools.console import ToolError
+
+KIB = 1024
+
+
+def test_every_board_of_4_mb_holds_100_000_punches_of_a_card() -> None:
+    found = read_boards()
+    assert {board.name for board in found} >= {"esp32_generic", "esp32s3", "esp32c3"}
+    for board in found:
+        assert board.capacity(CREDENTIALS["card of 8 hex digits"]) >= 100_000, board.name
+
+
+def test_partitions_lie_one_after_the_other_within_the_flash() -> None:
+    import tomllib
+
+    for path in Path("boards").glob("*/board.toml"):
+        board = tomllib.loads(path.read_text(encoding="utf-8"))
+        end = 0x9000
+        for part in sorted(board["partitions"].values(), key=lambda part: part["offset"]):
+            assert part["offset"] >= end and part["offset"] % 0x1000 == 0, path
+            assert part["type"] != "app" or part["offset"] % 0x10000 == 0, path
+            end = part["offset"] + part["size"]
+        assert end <= board["flash"], path
+
+
+@pytest.mark.parametrize("kib", [256, 512])
+def test_what_is_printed_is_what_a_real_littlefs_of_that_size_takes(kib: int) -> None:
+    bench = Bench(kib)
+    real = bench.fill()
+    held = bench.journal.last - bench.journal.first + 1
+    board = Board("b", "c", 0, kib * KIB)
+    assert 0.95 * held <= board.segments() <= held
+    assert 0.95 * real <= board.capacity("12E45678") <= 1.02 * real
+
+
+def test_longer_credentials_are_fewer() -> None:
+    counts = [punches_a_segment(text) for text in ("10427", "k.schneider2", "x" * 64)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] >= 45
+    assert segments(0) == 0
+
+
+def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["boards"]) == 0
+    table = capsys.readouterr().out
+    assert run(["boards", "--json"]) == 0
+    for board in json.loads(capsys.readouterr().out):
+        assert board["name"] in table
+        for count in (*board["punches"].values(), *board["punches_beside_allow_list"].values()):
+            assert str(count) in table
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "name = 1", 'name = "b"\nchip = "c"\nflash = "x"', 'name = "other"\nchip = "c"\nflash = 1\n'
+     "[partitions]\ndata = { size = 1 }", "[["],
+)  # fmt: skip
+def test_a_board_that_is_none_is_refused_and_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "board.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ToolError, match=r"b/board\.toml"):
+        read_boards(tmp_path)
