@@ -1,4 +1,5 @@
 """The end of a device's journals: what a WIPE erased before it was sent is lost, and named."""
+
 from __future__ import annotations
 
 from typing import Final
