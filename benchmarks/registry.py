@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import chips, crypto, device, fleet, heap, heartbeat, messages, server, wire
+from . import chips, crypto, device, fleet, heap, heartbeat, messages, punch_flash, server, wire
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
@@ -20,6 +20,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "crypto/heartbeat": heartbeat.measure,
     "crypto/chip": chips.measure,
     "message": messages.measure,
+    "punch/flash": punch_flash.measure,
     "server": server.measure,
     "fleet": fleet.measure,
 }
