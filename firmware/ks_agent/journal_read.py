@@ -5,7 +5,8 @@ which on every punch is held). Position 0 is the head of a segment that is not r
 """
 
 from .errors import Corrupt
-from .segment import HEADER_BYTES, RECORD_MAX_BYTES, parse_header, parse_record
+from .segment import HEADER_BYTES, RECORD_MAX_BYTES
+from .segment_read import parse_header, parse_record
 
 NO_FILE = 2
 
@@ -154,7 +155,7 @@ def believe(journal, ack_seq):
 
 def _advance(journal, place):
     journal.place = place
-    journal.settled = max(journal.settled, min(place[0], journal.last))
+    journal.settled = min(place[0], journal.last)  # lower again for a server that lost some
 
 
 def find(journal, jid, ack_seq):
