@@ -20,16 +20,17 @@ def formatted(blocks: int = BLOCKS) -> NorFlash:
 
 def sweep(scenario: Any, seed: int = 0) -> int:
     """Cuts survived by a scenario of tests/power/device. Raises CutFailed."""
-    return cuts(scenario.run, scenario.recover, _prepared(scenario), seed)
+    return cuts(scenario.run, scenario.recover, prepared(scenario), seed)
 
 
 def sweep_recoveries(scenario: Any, seed: int, every: int) -> int:
     """Cuts of recoveries survived. Raises CutFailed."""
-    flash = _prepared(scenario)
+    flash = prepared(scenario)
     return cuts_of_recoveries(scenario.run, scenario.recover, flash, seed, every)
 
 
-def _prepared(scenario: Any) -> NorFlash:
+def prepared(scenario: Any) -> NorFlash:
+    """A flash as it is when the scenario begins."""
     flash = formatted()
     fs = LittleFsPort(flash)
     scenario.prepare(fs)

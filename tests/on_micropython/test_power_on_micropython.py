@@ -1,0 +1,78 @@
+"""Power cuts on the interpreter that terminals have, with its own LittleFS: 64 and 32 bit.
+
+Fewer cuts than on CPython (tests/power), of the same scenarios. That LittleFS does the same on both
+interpreters, operation by operation, is what makes those count for terminals.
+"""
+
+import re
+import subprocess
+from binascii import crc32
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cut_journals
+import cut_records
+import pytest
+
+from ks_simulator.nor import Program
+from tests.power.sweep import record
+from tests.power.worlds import prepared
+from tools.micropython import ARCHITECTURES, ROOT
+
+SCRIPT = ROOT / "tests" / "power" / "device" / "cut_run.py"
+SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS
+# The flash and its copies are in it.
+HEAP = {"amd64": "8m", "i386": "6m"}
+EVERY = 11
+LIMIT_S = 120
+LAST = re.compile(r"run: ([0-9a-f]{8})\npower: (\d+) cuts, (\d+) failed, of (\d+) operations\n$")
+
+
+def cut(program: Path, architecture: str, *arguments: str) -> tuple[str, re.Match[str]]:
+    done = subprocess.run(
+        [program, "-X", f"heapsize={HEAP[architecture]}", SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    said = f"{done.stdout}{done.stderr}"
+    last = LAST.search(done.stdout)
+    assert last, said
+    assert (done.returncode == 0) == (last.group(3) == "0"), said
+    return said, last
+
+
+def operations_on_cpython(scenario: Any) -> tuple[int, int]:
+    """How many, and their checksum as cut_run.py makes it."""
+    cut_journals.Rng.count = 0
+    recording = record(scenario.run, prepared(scenario))
+    digest = 0
+    for operation in recording.operations:
+        if isinstance(operation, Program):
+            digest = crc32(b"%d %d " % (operation.block, operation.offset), digest)
+            digest = crc32(operation.data, digest)
+        else:
+            digest = crc32(b"%d " % operation.block, digest)
+    return len(recording.operations), digest
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_power_cuts_on_micropython_lose_nothing_and_littlefs_does_what_it_does_on_cpython(
+    architecture: str, scenario: Any, micropython: Callable[[str], Path]
+) -> None:
+    program = micropython(architecture)
+    first = ARCHITECTURES.index(architecture)  # other operations on each
+    said, last = cut(program, architecture, scenario.name, str(EVERY), str(first))
+    assert last.group(3) == "0", said
+    assert int(last.group(2)) > 0
+    operations, digest = operations_on_cpython(scenario())
+    assert (int(last.group(4)), last.group(1)) == (operations, f"{digest:08x}")
+
+
+def test_a_planted_mistake_is_caught_on_micropython(micropython: Callable[[str], Path]) -> None:
+    said, last = cut(micropython("i386"), "i386", "append", "1", "1", "BeepBeforeSync")
+    assert int(last.group(3)) > 0
+    assert "beep of SEQ" in said
