@@ -1,7 +1,8 @@
 """An application slot's main.py on a computer: CPython or MicroPython's unix port.
 
 Stage 0 imports it from the slot and calls `main(root, slot)`. What the terminal does is printed,
-one line an event: `EVENT name KEY=value ...`, see ks_driver.host.HostBoard.
+one line an event: `EVENT name KEY=value ...`, see ks_driver.host.HostBoard. With KS_READER=stdin
+in its environment, stdin is its reader, see ks_driver.punch_lines.
 """
 
 # ruff: noqa: E402 -- the order of imports is what makes them fit into the heap of an ESP32
@@ -19,11 +20,12 @@ from ks_agent.agent import Agent
 
 gc.collect()
 import asyncio
+import os
 
 from ks_driver.files import HostFs
 from ks_driver.host import TABLE_PATH, build_ports
 from ks_driver.http import HttpClient
-from ks_driver.loop import drive
+from ks_driver.loop import WakeableSleep, drive
 
 gc.collect()
 
@@ -47,9 +49,17 @@ async def live(ports):
         return made[0]()
 
     http = HttpClient(authority)
+    sleep = WakeableSleep()
+    readers = ()
+    if os.getenv("KS_READER") == "stdin":
+        from ks_driver.punch_lines import start
+
+        readers = start(agent.punches.take, ports.board.show, sleep.rouse)
     try:
-        return await drive(agent.run(), http, ports.fs)
+        return await drive(agent.run(), http, ports.fs, sleep)
     finally:
+        for task in readers:
+            task.cancel()
         http.close()
 
 

@@ -35,7 +35,8 @@ from ks_driver.crash import record_crash
 from ks_driver.files import HostFs
 from ks_driver.host import TABLE_PATH, HostClock, HostPartition
 from ks_driver.http import HttpClient
-from ks_driver.loop import drive
+from ks_driver.loop import WakeableSleep, drive
+from ks_driver.reader import Reader
 
 gc.collect()
 
@@ -77,7 +78,14 @@ async def live(ports):
     agent = Agent(ports)
     credentials.config = agent.config
     http = HttpClient(Authority(ports.fs, lambda: agent.config.get("CA")))
-    return await drive(agent.run(), WifiHttp(wifi, http, agent.clock.now_ms), ports.fs)
+    sleep = WakeableSleep()
+    reader = Reader(agent.punches.take, ports.board.show, sleep.rouse, asyncio.ThreadSafeFlag())
+    ports.board.attach(reader.put)
+    reading = asyncio.create_task(reader.run())
+    try:
+        return await drive(agent.run(), WifiHttp(wifi, http, agent.clock.now_ms), ports.fs, sleep)
+    finally:
+        reading.cancel()
 
 
 def main(root, slot):

@@ -13,3 +13,6 @@ class Esp32Board(HostBoard):
         if not hasattr(esp32, "mcu_temperature"):
             return None
         return str(esp32.mcu_temperature())
+
+    def attach(self, put):
+        """`put` takes a punch from an interrupt, see ks_driver.reader: nothing reads any yet."""

@@ -57,6 +57,7 @@ class WakeableSleep:
 
     def __init__(self):
         self._event = asyncio.Event()
+        self._is_on = False
 
     async def __call__(self, seconds):
         if seconds <= 0:  # a turn for the others: who is woken must not sleep long after it
@@ -64,9 +65,11 @@ class WakeableSleep:
             return
         # Not wait_for: on CPython 3.11 it forgets a cancelling in the moment of a wake-up.
         timer = asyncio.create_task(self._wake_after(seconds))
+        self._is_on = True
         try:
             await self._event.wait()
         finally:
+            self._is_on = False
             timer.cancel()
         self._event.clear()
 
@@ -77,3 +80,8 @@ class WakeableSleep:
     def wake(self):
         """To be called in the loop's own thread."""
         self._event.set()
+
+    def rouse(self):
+        """The same for what is looked at before each sleep: without one, there is nothing to do."""
+        if self._is_on:
+            self._event.set()

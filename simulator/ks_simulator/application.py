@@ -169,20 +169,16 @@ def installed_files() -> dict[str, bytes]:
 _PACED_MAIN = """\
 \"\"\"For demonstrations and tests: every wait is a %(pace)g-th of what the protocol says.\"\"\"
 import host_main  # first: the order of its imports is what makes them fit into a small heap
-import asyncio
 
-_drive = host_main.drive
-
-
-async def _sleep(seconds):
-    await asyncio.sleep(seconds / %(pace)g)
+_Sleep = host_main.WakeableSleep
 
 
-def drive(life, http, fs):
-    return _drive(life, http, fs, _sleep)
+class PacedSleep(_Sleep):
+    async def _wake_after(self, seconds):
+        await _Sleep._wake_after(self, seconds / %(pace)g)
 
 
-host_main.drive = drive
+host_main.WakeableSleep = PacedSleep
 main = host_main.main
 """
 

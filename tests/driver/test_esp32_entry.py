@@ -1,5 +1,6 @@
 """The ESP32's ports and entry under fakes of its modules: what a computer can tell about them."""
 
+import asyncio
 import gc
 import importlib
 import sys
@@ -106,6 +107,7 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset, RTC=Rtc))
     monkeypatch.setattr(gc, "threshold", lambda size: None, raising=False)
     monkeypatch.setattr(time, "sleep_ms", lambda ms: None, raising=False)
+    monkeypatch.setattr(asyncio, "ThreadSafeFlag", asyncio.Event, raising=False)
     monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
     yield monkeypatch
     for name in set(sys.modules) - before:
@@ -223,6 +225,12 @@ class Life:
     def __init__(self, ports: Any) -> None:
         self.config: dict[str, str] = {}
         self.clock = SimpleNamespace(now_ms=lambda: 0)
+        self.punches = SimpleNamespace(take=self.take)
+        self.taken: list[tuple[str, ...]] = []
+
+    def take(self, *words: str) -> str:
+        self.taken.append(words)
+        return "accepted"
 
     def run(self) -> Iterator[Any]:
         effects = importlib.import_module("ks_agent.effects")
@@ -287,3 +295,28 @@ def test_the_ports_are_those_of_the_chip(chip: pytest.MonkeyPatch, tmp_path: Pat
     assert ports.board.temperature_c() is None
     assert ports.vault.get("key") is None
     assert not ports.rng.is_ready()
+
+
+def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
+    chip: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = entry()
+    puts: list[Any] = []
+    lives: list[Any] = []
+
+    class Sleeper(Life):
+        def run(self) -> Iterator[Any]:
+            effects = importlib.import_module("ks_agent.effects")
+            lives.append(self)
+            asyncio.get_running_loop().call_later(0.01, puts[0], ("12E45678", "RFID", "IN"))
+            yield effects.Sleep(1_000_000)
+            yield effects.Restart("woken")
+
+    def attach(board: Any, put: Any) -> None:
+        puts.append(put)
+
+    chip.setattr(main, "Agent", Sleeper)
+    chip.setattr(main.Esp32Board, "attach", attach)
+    with pytest.raises(Reset):
+        main.main(str(tmp_path), "a")
+    assert lives[0].taken == [("12E45678", "RFID", "IN")]

@@ -1,0 +1,137 @@
+"""A reader for terminals on a computer: lines on stdin, `PUNCH <credential> [METHOD] [KEY]`.
+
+Words are percent-escaped as those of EVENT lines. Each such line has one answer, an event `punch`
+or `punch_refused`; any other line means nothing, and so does one that stdin ends in.
+"""
+
+import asyncio
+import os
+import sys
+from binascii import unhexlify
+
+from ks_agent import utf8
+
+from .reader import Reader
+
+LINE_MAX_BYTES = 256
+PIECE_BYTES = 64
+STDIN = 0
+NEWLINE = 10
+UNREADABLE = ("",)
+
+
+class PolledStdin:
+    """Stdin on MicroPython: what is there, a byte at a time, since more may block."""
+
+    def __init__(self):
+        import select
+
+        self._file = sys.stdin.buffer
+        self._stream = asyncio.StreamReader(self._file)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLIN)
+
+    async def read(self):
+        """At least one byte; none at the end."""
+        piece = bytearray(1)
+        if not await self._stream.readinto(piece):
+            return b""
+        while len(piece) < PIECE_BYTES and self._poll.poll(0):
+            more = self._file.read(1)
+            if not more:
+                break
+            piece.extend(more)
+        return piece
+
+    def close(self):
+        pass
+
+
+class WatchedStdin:
+    """Stdin on CPython. It stays blocking: a terminal shares that with who else writes to it."""
+
+    def __init__(self):
+        self._ready = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop.add_reader(STDIN, self._ready.set)
+            self._always = False
+        except PermissionError:  # a file
+            self._always = True
+
+    async def read(self):
+        if not self._always:
+            await self._ready.wait()
+            self._ready.clear()
+        return os.read(STDIN, PIECE_BYTES)
+
+    def close(self):
+        self._loop.remove_reader(STDIN)
+
+
+Stdin = PolledStdin if sys.implementation.name == "micropython" else WatchedStdin
+
+
+def start(take, show, woken):
+    """The tasks that read stdin, for ks_driver.reader's `take`, `show` and `woken`.
+
+    None where it is closed: another file has its number soon.
+    """
+    try:
+        os.stat("/dev/stdin")
+        source = Stdin()
+    except (OSError, ValueError):
+        return ()
+    reader = Reader(take, show, woken, asyncio.Event())
+    reading = asyncio.create_task(read_punches(source, reader))
+    return reading, asyncio.create_task(reader.run())
+
+
+async def read_punches(source, reader):
+    """Put what the lines say into the `reader`, until they end. Waits while it is full."""
+    line = bytearray()
+    try:
+        while True:
+            piece = await source.read()
+            if not piece:
+                return
+            for byte in piece:
+                if byte != NEWLINE:
+                    if len(line) <= LINE_MAX_BYTES:
+                        line.append(byte)
+                    continue
+                punch = punch_of(line)
+                line = bytearray()
+                if punch is not None:
+                    await reader.room()
+                    reader.put(punch)
+    except OSError:
+        return
+    finally:
+        source.close()
+
+
+def punch_of(line):
+    """What a line says: (credential, method, key) as far as given, an empty credential where they
+    cannot be read; None where it is no punch."""
+    words = bytes(line).split(b" ")
+    if words[0] != b"PUNCH":
+        return None
+    if len(line) > LINE_MAX_BYTES or not 2 <= len(words) <= 4:
+        return UNREADABLE
+    try:
+        return tuple([_unescape(word) for word in words[1:]])
+    except ValueError:
+        return UNREADABLE
+
+
+def _unescape(word):
+    first, *escaped = word.split(b"%")
+    for piece in escaped:
+        if len(piece) < 2:
+            raise ValueError
+        first += unhexlify(piece[:2]) + piece[2:]
+    text = utf8.text(first)
+    if text is None:
+        raise ValueError
+    return text
