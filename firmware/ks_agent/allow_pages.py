@@ -1,17 +1,15 @@
 """A version of the allow list, downloaded page by page and then taken up at once.
 
-Also what pages and versions are, shared with the server. `sha256` is a function without arguments
-that gives a new hash; `rows` are those of the list CRED of a page: dicts with C1 and E1, sorted by
-C1. Pages that the list in force has already are copied, not downloaded. A download that was
-interrupted goes on where the file was synced last.
-
-Heap, on 32 bits: 10,000 credentials in 128 pages take 30 KB at the most, while the signature of an
-answer is verified, of the index or of a page; 17 KB between answers. An index of 256 pages takes
-43 KB, a page of PAGE_MAX_ROWS 33 KB. The caller lets go of this module afterwards, of 6 KB.
+Also what pages and versions are, shared with the server. A page is the text of its rows, `C1=E1`
+each, sorted by C1 and joined by `;`, which TOON need not quote; an index is the digests of all
+pages, in order and without anything between them. `sha256` is a function without arguments that
+gives a new hash. Pages that the list in force has already are copied, not downloaded. A download
+that was interrupted goes on where the file was synced last.
 """
 
-from binascii import crc32, unhexlify
+from binascii import crc32, hexlify, unhexlify
 
+from . import tokens
 from .allow_list import HEAD_BYTES, PATH, scan
 from .effects import Sleep
 from .errors import Corrupt, Malformed, Refused
@@ -19,23 +17,18 @@ from .errors import Corrupt, Malformed, Refused
 OP = "allow-list"
 NONE = "none"
 NO_ROOM = "NO_ROOM"
-DIGEST_CHARACTERS = 16
 PAGES_MAX = 256
-# More rows, and an answer has more than the 256 tokens that a terminal reads.
-PAGE_MAX_ROWS = 120
-E1_MAX_BYTES = 64
 
 PARTIAL_PATH = PATH + ".new"
 COPY_BYTES = 64
 # Each sync of a part of a block costs an erase: a compromise with what is to be repeated.
 SYNC_BYTES = 16384
 RESERVE_BYTES = 65536
-_HEX = "0123456789abcdef"
 
 
-def credential_hash(sha256, credential):
-    """C1 of a credential: 16 hex digits."""
-    return _text(sha256, (credential.encode(),))
+def text_digest(sha256, text):
+    """16 hex digits: C1 of a credential, the digest of a page, AL1 of an index."""
+    return hexlify(_digest(sha256, text.encode())).decode()
 
 
 def page_of(c1, pages):
@@ -43,21 +36,15 @@ def page_of(c1, pages):
     return int(c1[:4], 16) * pages >> 16
 
 
-def page_digest(sha256, rows):
-    """AL4 of a page: 16 hex digits."""
-    return _text(sha256, (("%s:%s\n" % (row["C1"], row["E1"])).encode() for row in rows))
+def page_text(rows):
+    """AL5 of a page whose (C1, E1) are these, in order."""
+    return ";".join([c1 + "=" + e1 for c1, e1 in rows])
 
 
-def list_digest(sha256, digests):
-    """AL1, the version of a list whose pages have these AL4: 16 hex digits."""
-    return _text(sha256, ((digest + "\n").encode() for digest in digests))
-
-
-def _text(sha256, pieces):
+def _digest(sha256, data):
     digest = sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return "".join(["%02x" % byte for byte in digest.digest()[: DIGEST_CHARACTERS // 2]])
+    digest.update(data)
+    return digest.digest()[:8]
 
 
 def refresh(agent, allow_list, version, reserve_bytes=RESERVE_BYTES):
@@ -83,71 +70,52 @@ def refresh(agent, allow_list, version, reserve_bytes=RESERVE_BYTES):
 
 
 def _build(agent, allow_list, version, names, reserve_bytes):
-    partial = _Partial(agent.ports.fs, names, unhexlify(version.encode()), reserve_bytes)
+    partial = _Partial(agent.ports.fs, names, unhexlify(version), reserve_bytes)
     try:
         while partial.page < partial.pages:
             if partial.copy(allow_list):
                 yield Sleep(0)  # whoever punches comes first
             else:
                 # Under no name, which would hold a page while the next one takes its room.
-                partial.add((yield from _rows(agent, version, partial)))
+                partial.add((yield from _page(agent, version, partial)))
         partial.finish()
     finally:
         partial.close()
 
 
 def _index(agent, version):
-    """The AL4 of all pages, 8 bytes each."""
+    """The digests of all pages, 8 bytes each."""
     answer = yield from agent.exchange.call(OP, {"AL1": version})
-    digests = [row.get("AL4", "") for row in _list(answer, "PAGE")]
-    pages = len(digests)
-    if str(pages) != answer.get("AL3") or not 1 <= pages <= PAGES_MAX or pages & (pages - 1):
+    text = answer.get("AL4", "")
+    pages = int(answer.get("AL3", "0"))
+    if not 1 <= pages <= PAGES_MAX or pages & (pages - 1) or len(text) != 16 * pages:
         raise Malformed("bad AL3")
-    for digest in digests:
-        _check_hex("AL4", digest)
-    if answer.get("AL1") != version or version != list_digest(agent.ports.crypto.sha256, digests):
+    if answer.get("AL1") != version or version != text_digest(agent.ports.crypto.sha256, text):
         raise Malformed("an index of another AL1")
-    names = bytearray()
-    for digest in digests:
-        names.extend(unhexlify(digest.encode()))
-    return names
+    return unhexlify(text)
 
 
-def _rows(agent, version, partial):
-    """The rows of the next page, which are what the index says."""
+def _page(agent, version, partial):
+    """AL5 of the next page, in bytes: the one that the index says."""
     number_text = str(partial.page)
     answer = yield from agent.exchange.call(OP, {"AL1": version, "AL2": number_text})
     if answer.get("AL1") != version or answer.get("AL2") != number_text:
         raise Malformed("another page")
-    rows = _list(answer, "CRED")
-    if len(rows) > PAGE_MAX_ROWS:
-        raise Malformed("too many rows")
-    last = ""
-    for row in rows:
-        c1 = row.get("C1", "")
-        e1 = row.get("E1", "")
-        _check_hex("C1", c1)
-        if c1 <= last or page_of(c1, partial.pages) != partial.page:
-            raise Malformed("C1 out of place")
-        last = c1
-        # A line break in E1 would make the digest that of other rows too.
-        if not 0 < len(e1.encode()) <= E1_MAX_BYTES or min(e1) < " " or "\x7f" in e1:
-            raise Malformed("bad E1")
-    if unhexlify(page_digest(agent.ports.crypto.sha256, rows).encode()) != partial.name():
-        raise Malformed("a page of another AL4")
-    return rows
+    data = answer.get("AL5", "").encode()
+    if _digest(agent.ports.crypto.sha256, data) != partial.name():
+        raise Malformed("a page of another digest")
+    return data
 
 
-def _list(answer, key):
-    rows = answer.get(key, [])
-    if isinstance(rows, str):
-        raise Malformed(key + " is no list")
-    return rows
-
-
-def _check_hex(key, text):
-    if len(text) != DIGEST_CHARACTERS or text.strip(_HEX):
-        raise Malformed("bad " + key)
+def _rows(data):
+    """Each `C1=E1` in the bytes of a page."""
+    start = 0
+    while data and start <= len(data):
+        end = data.find(b";", start)
+        if end < 0:
+            end = len(data)
+        yield data[start:end]
+        start = end + 1
 
 
 class _Partial:
@@ -200,7 +168,7 @@ class _Partial:
         return not rest or (self.page == self.pages and rest == self._end())
 
     def name(self):
-        return bytes(self._names[8 * self.page : 8 * self.page + 8])
+        return self._names[8 * self.page : 8 * self.page + 8]
 
     def _checked(self, file, start):
         """Bytes of the next page, which begins at `start`. Raises Corrupt for any other one."""
@@ -228,21 +196,34 @@ class _Partial:
         self._added(length)
         return True
 
-    def add(self, rows):
-        """The next page from its rows."""
-        width = 0
-        for row in rows:
-            width = max(width, len(row["E1"].encode()))
-        head = bytes((self.page, width, len(rows))) + self.name()
+    def add(self, data):
+        """The next page from its AL5. Raises Malformed for one that nobody may sign."""
+        count, width = self._measured(data)
+        head = bytes((self.page, width, count)) + self.name()
         self._file.write(head)
         crc = crc32(head)
-        for row in rows:
-            e1 = row["E1"].encode()
-            data = unhexlify(row["C1"].encode()) + e1 + b"\xff" * (width - len(e1))
-            self._file.write(data)
-            crc = crc32(data, crc)
+        for row in _rows(data):
+            written = unhexlify(row[:16]) + row[17:] + b"\xff" * (17 + width - len(row))
+            self._file.write(written)
+            crc = crc32(written, crc)
         self._file.write(crc.to_bytes(4, "little"))
-        self._added(HEAD_BYTES + len(rows) * (8 + width) + 4)
+        self._added(HEAD_BYTES + count * (8 + width) + 4)
+
+    def _measured(self, data):
+        """How many rows a page has, which fits into a byte, and how long the longest E1 is."""
+        count = 0
+        width = 0
+        last = ""
+        for row in _rows(data):
+            c1, _, e1 = str(row, "utf-8").partition("=")
+            tokens.check_value("C1", c1)
+            tokens.check_value("D1", e1)  # an id, as any other
+            if c1 <= last or page_of(c1, self.pages) != self.page:
+                raise Malformed("C1 out of place")
+            last = c1
+            count += 1
+            width = max(width, len(e1))
+        return count, width
 
     def _added(self, length):
         self._count(length)

@@ -42,8 +42,6 @@ LINK_FIELDS = ("SEQ", "KEY", "SIG")
 COMMAND_FIELDS = COMMAND_SIGNED + ("SIG_SERV", "SIG_ADMIN_A", "SIG_ADMIN_B")
 
 RESULT_FIELDS = ("A1", "S1", "ERR1")
-PAGE_FIELDS = ("AL4",)
-CREDENTIAL_FIELDS = ("C1", "E1")
 FOR_REVOKED = ("WIPE", "REVOKE")
 LISTS = {
     "LINK": LINK_FIELDS,
@@ -51,8 +49,6 @@ LISTS = {
     "EVENT": EVENT_FIELDS,
     "LOG": LOG_FIELDS,
     "RESULT": RESULT_FIELDS,
-    "PAGE": PAGE_FIELDS,
-    "CRED": CREDENTIAL_FIELDS,
 }
 COMMANDS = {name: command(name) for name in COMMAND_NAMES}
 
@@ -142,7 +138,7 @@ ANSWERS = {
     "firmware/ack": Answer("firmware/ack"),
     "logs": Answer("logs", "LOG1"),
     "events": Answer("events", "", {"RESULT": RESULT_FIELDS}),
-    "allow-list": Answer("allow-list", "AL2 AL3", {"PAGE": PAGE_FIELDS, "CRED": CREDENTIAL_FIELDS}),
+    "allow-list": Answer("allow-list", "AL2 AL3 AL4 AL5"),
     "rotate-key": Answer("rotate-key"),
     "time": Answer("time"),
 }

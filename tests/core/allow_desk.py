@@ -4,7 +4,7 @@ import hashlib
 
 from fake_ports import CRYPTO, Fs, PowerCut
 
-from ks_agent import allow_pages
+from ks_agent import allow_pages, tokens
 from ks_agent.allow_list import PATH, AllowList
 from ks_agent.errors import Refused
 from ks_agent.store import Store
@@ -72,19 +72,17 @@ class Exchange:
 
     def hold(self, people, pages):
         """The version of the list with these credentials -> E1."""
-        self.rows = [[] for _ in range(pages)]
+        rows = [[] for _ in range(pages)]
         for credential in people:
-            c1 = allow_pages.credential_hash(SHA256, credential)
-            row = {"C1": c1, "E1": people[credential]}
-            self.rows[allow_pages.page_of(c1, pages)].append(row)
-        for rows in self.rows:
-            rows.sort(key=lambda row: row["C1"])
+            c1 = allow_pages.text_digest(SHA256, credential)
+            rows[allow_pages.page_of(c1, pages)].append((c1, people[credential]))
+        self.pages = [allow_pages.page_text(sorted(page)) for page in rows]
         return self.seal()
 
     def seal(self):
-        """The digests made anew, for rows that a test has changed."""
-        self.digests = [allow_pages.page_digest(SHA256, rows) for rows in self.rows]
-        self.version = allow_pages.list_digest(SHA256, self.digests)
+        """The digests made anew, for pages that a test has changed."""
+        self.index = "".join([allow_pages.text_digest(SHA256, page) for page in self.pages])
+        self.version = allow_pages.text_digest(SHA256, self.index)
         return self.version
 
     def call(self, op, fields):
@@ -97,12 +95,13 @@ class Exchange:
         answer = {"S1": "ok", "AL1": self.version}
         if "AL2" in fields:
             answer["AL2"] = fields["AL2"]
-            answer["CRED"] = [dict(row) for row in self.rows[int(fields["AL2"])]]
+            answer["AL5"] = self.pages[int(fields["AL2"])]
         else:
-            answer["AL3"] = str(len(self.rows))
-            answer["PAGE"] = [{"AL4": digest} for digest in self.digests]
+            answer["AL3"] = str(len(self.pages))
+            answer["AL4"] = self.index
         if self.bend is not None:
             self.bend(answer)
+        tokens.check_answer(op, answer)
         return answer
 
 

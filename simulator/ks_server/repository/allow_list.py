@@ -4,22 +4,26 @@ What pages and versions are is ks_agent.allow_pages' word. A list is a function 
 now, so the same people give the same version, whoever asks and whenever. Lists are kept in memory
 until something changes (`changed`), somebody's active_from or active_to passes, or LIST_AGE_MS is
 over, as another process may change the database too.
+
+Logged as errors: `allow_list_too_large`, when a site's credentials do not fit, and its terminals
+keep the list that they have; `allow_list_left_out`, when recorded ids are none that the admin API
+takes, and their credentials stay out of the list.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ks_agent import signing
-from ks_agent.allow_pages import list_digest, page_digest, page_of
-from ks_agent.tokens import ANSWER_MAX_BYTES
+from ks_agent import tokens
+from ks_agent.allow_pages import PAGES_MAX, page_of, page_text, text_digest
+from ks_agent.errors import Malformed
 
 from ..db.schema import credentials, employees, sites
 from ..log import get_logger
@@ -29,25 +33,33 @@ if TYPE_CHECKING:
 
 NONE: Final = "none"
 LIST_AGE_MS: Final = 60_000
-PAGES_MAX: Final = 256
-# more rows would be more than the 256 tokens that a terminal reads
-PAGE_MAX_ROWS: Final = 120
-E1_MAX_BYTES: Final = 64
-# binding, signature, S1 AL1 AL2, and links to a newer server key
-_PAGE_ROOM_BYTES: Final = ANSWER_MAX_BYTES - 1024
+# a terminal has room for little more while it reads an answer
+TEXT_GOAL_BYTES: Final = 2500
+# of 4096 bytes are 215 rows at most: a terminal counts them in one byte
+TEXT_MAX_BYTES: Final = tokens.VALUE_MAX_BYTES
 
-Row = dict[str, str]
+Entry = tuple[str, str]
+"""C1 and E1."""
 
 log = get_logger("ks_server.allow_list")
 
 
 @dataclass(frozen=True)
 class AllowList:
-    """One version. `digests`: AL4 of each page; `pages`: its rows {C1, E1}."""
+    """One version: `index` is AL4, `pages` are the AL5."""
 
     version: str
-    digests: tuple[str, ...]
-    pages: tuple[tuple[Row, ...], ...]
+    index: str
+    pages: tuple[str, ...]
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest text that a terminal has to read."""
+        return max(len(self.index), *(len(page) for page in self.pages))
+
+
+class TooLarge(Exception):
+    """The site's list does not fit into PAGES_MAX pages: its terminals keep the one they have."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class _Kept:
     allow_list: AllowList | None
     from_ms: int
     until_ms: int
+    is_too_large: bool = False
 
 
 class AllowLists:
@@ -73,7 +86,10 @@ class AllowLists:
         self._kept.clear()
 
     async def current(self, site: str | None) -> AllowList | None:
-        """The list that terminals of the site are to hold; None when they are to hold none."""
+        """The list that terminals of the site are to hold; None when they are to hold none.
+
+        Raises TooLarge.
+        """
         if site is None:
             return None
         kept = self._valid(site)
@@ -85,6 +101,8 @@ class AllowLists:
                     kept = await self._read(site)
                     if changes == self._changes:
                         self._kept[site] = kept
+        if kept.is_too_large:
+            raise TooLarge
         return kept.allow_list
 
     def _valid(self, site: str) -> _Kept | None:
@@ -107,6 +125,9 @@ class AllowLists:
             ]
         until_ms = min([now_ms + LIST_AGE_MS, *(end for end in ends if end is not None)])
         last = self._kept.get(site)
+        left_out = sum(not _is_id(row.external_id) for row in rows)
+        if left_out:
+            log.error("allow_list_left_out", site=site, credentials=left_out)
         made = await asyncio.to_thread(build, [(row.hash, row.external_id) for row in rows])
         if made is None:
             log.error("allow_list_too_large", site=site, credentials=len(rows))
@@ -115,7 +136,7 @@ class AllowLists:
                 "allow_list", site=site, version=made.version, credentials=len(rows),
                 pages=len(made.pages),
             )  # fmt: skip
-        return _Kept(made, now_ms, until_ms)
+        return _Kept(made, now_ms, until_ms, is_too_large=made is None)
 
 
 _BOUNDS: Final = (
@@ -156,32 +177,36 @@ def _next_change(column: Any, now_ms: int) -> Any:
     return select(func.min(column)).where(column > now_ms)
 
 
-def build(entries: Iterable[tuple[str, str]]) -> AllowList | None:
-    """The list of these (C1, E1), in any order; None when it fits into no PAGES_MAX pages. An E1
-    that no terminal can hold (more than E1_MAX_BYTES bytes, or control characters) is left out."""
-    rows = [{"C1": c1, "E1": e1} for c1, e1 in sorted(entries) if _can_be_held(e1)]
-    count = 1
-    while count <= PAGES_MAX:
-        pages: list[list[Row]] = [[] for _ in range(count)]
-        for row in rows:
-            pages[page_of(row["C1"], count)].append(row)
-        if all(_fits(page) for page in pages):
-            digests = tuple(page_digest(hashlib.sha256, page) for page in pages)
-            version = list_digest(hashlib.sha256, digests)
-            return AllowList(version, digests, tuple(tuple(page) for page in pages))
+def build(entries: Iterable[Entry]) -> AllowList | None:
+    """The list of these, in any order; None when it is too large. An E1 that is no id is left out:
+    no terminal takes a page that holds one.
+
+    Of as few pages as have no text above TEXT_GOAL_BYTES, or else of those whose longest text is
+    the shortest: more pages have a longer index.
+    """
+    rows = sorted(entry for entry in entries if _is_id(entry[1]))
+    best = _paged(rows, 1)
+    count = 2
+    while best.longest > TEXT_GOAL_BYTES and count <= PAGES_MAX:
+        made = _paged(rows, count)
+        if made.longest < best.longest:
+            best = made
         count *= 2
-    return None
+    return best if best.longest <= TEXT_MAX_BYTES else None
 
 
-def _can_be_held(e1: str) -> bool:
-    return 0 < len(e1.encode("utf-8")) <= E1_MAX_BYTES and min(e1) >= " " and "\x7f" not in e1
+def _paged(rows: Iterable[Entry], count: int) -> AllowList:
+    parts: list[list[Entry]] = [[] for _ in range(count)]
+    for row in rows:
+        parts[page_of(row[0], count)].append(row)
+    pages = tuple(page_text(part) for part in parts)
+    index = "".join(text_digest(hashlib.sha256, page) for page in pages)
+    return AllowList(text_digest(hashlib.sha256, index), index, pages)
 
 
-def _fits(page: Sequence[Row]) -> bool:
-    """In either syntax."""
-    if len(page) > PAGE_MAX_ROWS:
+def _is_id(e1: str) -> bool:
+    try:
+        tokens.check_value("D1", e1)  # an id as any other
+    except Malformed:
         return False
-    return all(
-        len(signing.compose({"CRED": list(page)}, syntax)) <= _PAGE_ROOM_BYTES
-        for syntax in (signing.TOON, signing.LINES)
-    )
+    return True

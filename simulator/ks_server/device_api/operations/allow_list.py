@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ks_agent.allow_pages import PAGES_MAX
 from ks_agent.errors import Malformed
 
-from ...repository.allow_list import PAGES_MAX
+from ...repository.allow_list import TooLarge
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..refusal import Refusal
@@ -26,7 +27,10 @@ class AllowList(Operation):
             raise Malformed("AL2 is no page")
 
     async def prepare(self, call: Call) -> None:
-        call.values[_LIST] = await call.context.allow_lists.current(call.known.site)
+        try:
+            call.values[_LIST] = await call.context.allow_lists.current(call.known.site)
+        except TooLarge:
+            call.values[_LIST] = None
 
     async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
         current = call.values[_LIST]
@@ -36,10 +40,10 @@ class AllowList(Operation):
         number = call.get("AL2")
         if number is None:
             answer["AL3"] = str(len(current.pages))
-            answer["PAGE"] = [{"AL4": digest} for digest in current.digests]
+            answer["AL4"] = current.index
             return Outcome(answer)
         if int(number) >= len(current.pages):
             raise Refusal("NOT_FOUND", "this version has no such page")
         answer["AL2"] = number
-        answer["CRED"] = list(current.pages[int(number)])
+        answer["AL5"] = current.pages[int(number)]
         return Outcome(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, update
@@ -175,6 +176,8 @@ async def _answer(call: Call, done: _Done) -> dict[str, Any]:
     if done.ack_seq is not None:
         answer["ACK_SEQ"] = str(done.ack_seq)
     if "JID" in call.message or "AL1" in call.message:
-        current = await call.context.allow_lists.current(device.site)
-        answer["AL1"] = allow_list.NONE if current is None else current.version
+        # of a list that cannot be made nothing is said: `none` would lock people out, or in
+        with suppress(allow_list.TooLarge):
+            current = await call.context.allow_lists.current(device.site)
+            answer["AL1"] = allow_list.NONE if current is None else current.version
     return answer
