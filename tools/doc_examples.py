@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from ks_agent import bundle, lines, schema, signing, tokens, toon
+from ks_agent import bundle, command_forms, lines, schema, signing, tokens, toon
 from ks_agent.message import canonical
 from ks_server.crypto import NaclCrypto
 
@@ -249,7 +249,7 @@ def example_trust() -> str:
     text = signing.trust_text("release", key)
     signature = signing.sign_text(CRYPTO, SEEDS["release"], text)
     payload = {"ROLE": "release", "KEY": key, "RELEASE_SIG": signature}
-    tokens.check_payload("TRUST_KEY", payload)
+    command_forms.check_payload("TRUST_KEY", payload)
     return "\n\n".join(
         (
             block("text", lines.encode(payload).decode()),

@@ -13,7 +13,7 @@ from .effects import Restart, Sleep
 from .errors import PeerError, Refused, Unbound
 from .exchange import RTO_MAX_S, RTO_MIN_S, Exchange, wait_s
 from .identity import Identity
-from .log import Log, upload
+from .log import Log
 from .outbox import Outbox
 from .ports import KEY_NEXT, random_below
 from .punches import Punches
@@ -37,6 +37,13 @@ SELDOM = (
     "lines",
     "trust_changes",
     "config_check",
+    "signing",
+    "command_forms",
+    "segment_read",
+    "plain_time",
+    "toon_table",
+    "toon_text",
+    "log_upload",
     "journal_boot",
     "journal_read",
     "punch_upload",
@@ -272,9 +279,16 @@ class Agent:
 
     def _obey(self):
         # Their code comes into memory after the answer was verified, which takes room too.
-        commands = yield from self.exchange.commands()
-        if commands:
-            yield from self._effectors().commands.perform_all(commands)
+        answer = yield from self.exchange.call("commands", {})
+        rows = answer.get("CMD")
+        if not rows:
+            return
+        self.ports.board.unload(SELDOM)
+        from .commands import believed
+
+        rows = believed(self, rows)
+        if rows:
+            yield from self._effectors().commands.perform_all(rows)
 
     def _heartbeat(self):
         answer = yield from self.exchange.call("heartbeat", self.heartbeat_tokens())
@@ -314,6 +328,8 @@ class Agent:
         if now_ms < self._logs_not_before_ms or not self.log.has_unsent(level):
             return
         self._logs_not_before_ms = now_ms + LOG_UPLOAD_PAUSE_MS
+        from .log_upload import upload
+
         yield from upload(self.exchange, self.log, self.ports.rng, level)
 
     def _take_rto(self, answer):

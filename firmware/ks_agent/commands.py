@@ -5,9 +5,10 @@ it takes them, the administrators' signatures are good. Then the record is writt
 the effect begins.
 """
 
-from . import life, lines, timetext, tokens
+from . import command_forms, life, lines, signing, timetext
 from .errors import BadSignature, CommandRefused, KsError, Malformed, PeerError
 from .performed import CAPACITY, Performed
+from .trust import SERVER
 from .trust_changes import verify_two_admins
 
 DAY_MS = 86400000
@@ -95,7 +96,7 @@ class Commands:
 
     def _has_room(self, command):
         """Recorded as begun. What two administrators signed finds room where others do not."""
-        if tokens.command(command["CMD2"]).two_admins:
+        if command_forms.command(command["CMD2"]).two_admins:
             return self._performed.begin(command, CAPACITY)
         return not self._outbox.is_full() and self._performed.begin(command)
 
@@ -121,12 +122,12 @@ class Commands:
 
     def _admit(self, command):
         """The payload; None for a command that has to wait until the time is known."""
-        declared = tokens.command(command["CMD2"])
+        declared = command_forms.command(command["CMD2"])
         if declared is None:
             raise CommandRefused("UNKNOWN", "no such command")
         try:
             payload = parse_payload(command)
-            tokens.check_payload(command["CMD2"], payload)
+            command_forms.check_payload(command["CMD2"], payload)
         except PeerError as error:
             raise CommandRefused(error.code, str(error))
         if "CMD5" in command:
@@ -149,6 +150,29 @@ class Commands:
         longest_ms = self._clock.now_ms() + max_days * DAY_MS
         if timetext.parse_ms(command["CMD5"]) > longest_ms:
             raise CommandRefused("MALFORMED", "an expiry over %d days ahead" % max_days)
+
+
+def believed(agent, rows):
+    """Those of a poll's commands that are signed by the server, and for this very device."""
+    return [row for row in rows if _is_believed(agent, row)]
+
+
+def _is_believed(agent, command):
+    crypto = agent.ports.crypto
+
+    def verify(public):
+        signing.verify_command(crypto, public, command)
+
+    try:
+        agent.trust.verify_any(SERVER, verify)
+    except PeerError as error:
+        agent.log.error("command not believed: " + error.code)
+        return False
+    prefix = signing.command_prefix(crypto, agent.identity.d1) + "-"
+    if not command["CMD1"].startswith(prefix):
+        agent.log.error("command not believed: for another device")
+        return False
+    return True
 
 
 def parse_payload(command):

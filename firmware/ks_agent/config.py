@@ -6,12 +6,10 @@ or ten minutes without one end it: the configuration itself was never touched.
 
 from .errors import Malformed
 from .store import STATE
-from .tokens import CONFIG_FIELDS
 
 PATH = STATE + "config.toon"
 TRIAL_PATH = STATE + "config_trial.toon"
 TRIAL_MS = 600000
-FIELDS = CONFIG_FIELDS.split()
 CONNECTION = ("SERVER", "TIME_SERVER", "WIFI_SSID", "WIFI_PASSWORD", "CA")
 
 

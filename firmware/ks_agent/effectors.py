@@ -5,7 +5,7 @@ from .commands import ERROR, LATER, OK, PARTIAL, Commands
 from .config import CONNECTION
 from .effects import Restart
 from .errors import CommandRefused, Malformed, PeerError
-from .log import LEVELS, upload
+from .log import LEVELS
 from .store import STATE, WIPE_PATH
 from .trust import RELEASE
 
@@ -89,6 +89,8 @@ class Effectors:
             raise CommandRefused("MALFORMED", "no such LEVEL")
         if since:
             since = timetext.format_ms(timetext.parse_ms(since))
+        from .log_upload import upload
+
         cmd1 = command["CMD1"]
         log_id = yield from upload(agent.exchange, agent.log, agent.ports.rng, level, since, cmd1)
         return OK, log_id

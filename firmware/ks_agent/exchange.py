@@ -7,9 +7,9 @@ section 2). Everything else is only a reason to back off.
 
 import binascii
 
-from . import signing, timetext, tokens
+from . import envelope, timetext, tokens
 from .effects import CERTIFICATE_DATE, Fetch
-from .errors import Malformed, PeerError, Refused, Unbound
+from .errors import Malformed, Refused, Unbound
 from .trust import SERVER
 
 TIMEOUT_MS = 15000
@@ -23,9 +23,9 @@ _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 class Exchange:
     def __init__(self, ports, identity, trust, config, clock, link, log):
         self._ports = ports
-        self._identity = identity
+        self.identity = identity
         self._trust = trust
-        self._config = config
+        self.config = config
         self._clock = clock
         self._link = link
         self._log = log
@@ -38,53 +38,23 @@ class Exchange:
         """
         for last_try in (False, True):
             try:
-                answer = yield from self._exchange(op, fields, seed, seal)
+                answer = yield from self.once(op, fields, seed, seal)
                 tokens.check_answer(op, answer)
                 return answer
-            except _WrongTime as wrong:
+            except WrongTime as wrong:
                 if last_try or not wrong.stepped:
                     raise Refused("TIMESTAMP_INVALID", wrong.answer)
             except OSError as error:
                 if last_try or error.args[:1] != (CERTIFICATE_DATE,) or self._clock.synced:
                     raise
-                yield from self._time_without_tls()
+                from .plain_time import ask
 
-    def commands(self):
-        """The waiting commands that are signed by the server, and for this very device."""
-        answer = yield from self.call("commands", {})
-        return [row for row in answer.get("CMD", []) if self._is_believed(row)]
+                yield from ask(self)
 
-    def _is_believed(self, command):
-        def verify(public):
-            signing.verify_command(self._ports.crypto, public, command)
-
-        try:
-            self._trust.verify_any(SERVER, verify)
-        except PeerError as error:
-            self._log.error("command not believed: " + error.code)
-            return False
-        prefix = signing.command_prefix(self._ports.crypto, self._identity.d1) + "-"
-        if not command["CMD1"].startswith(prefix):
-            self._log.error("command not believed: for another device")
-            return False
-        return True
-
-    def _time_without_tls(self):
-        """TLS needs a date to check certificates; this one answer holds nothing else."""
-        host, bracket, _ = self._config.get("SERVER").partition("://")[2].partition("]")
-        if not bracket:  # else it is an IPv6 address, with colons of its own
-            host = host.partition(":")[0]
-        base = self._config.get("TIME_SERVER") or "http://" + host + bracket
-        try:
-            # With its key: the server may not know a new terminal yet.
-            asked = {"D3": self._identity.public_text()}
-            yield from self._exchange("time", asked, None, None, base)
-        except _WrongTime as wrong:
-            raise Refused("TIMESTAMP_INVALID", wrong.answer)
-
-    def _exchange(self, op, fields, seed, seal, base=None):
+    def once(self, op, fields, seed=None, seal=None, base=None):
+        """As `call`, without another try; WrongTime where the terminal's clock is refused."""
         request = self.sign(op, fields, seed, seal)
-        fetch = self._fetch(op, request, base or self._config.get("SERVER"))
+        fetch = self._fetch(op, request, base or self.config.get("SERVER"))
         sent_ticks_ms = self._clock.ticks_ms()
         try:
             response = yield fetch
@@ -107,7 +77,7 @@ class Exchange:
         self.heard += 1
         code = answer.get("ERR1")
         if code == "TIMESTAMP_INVALID":
-            raise _WrongTime(answer, stepped)
+            raise WrongTime(answer, stepped)
         if code is not None:
             raise Refused(code, answer)
         return answer
@@ -122,17 +92,17 @@ class Exchange:
         """A fresh request: its nonce is used once, its time is now."""
         request = dict(fields)
         request["OP"] = op
-        request["D1"] = self._identity.d1
+        request["D1"] = self.identity.d1
         request["TS"] = self._clock.text()
         request["KID"] = self._trust.server_key_id()
         request["NONCE"] = make_nonce(self._ports.rng)
         if seal is not None:
             seal(request)
-        signing.sign_message(self._ports.crypto, seed or self._identity.seed, request)
+        envelope.sign_message(self._ports.crypto, seed or self.identity.seed, request)
         return request
 
     def _fetch(self, op, request, base):
-        headers = [("Accept", signing.TOON)]
+        headers = [("Accept", envelope.TOON)]
         path = base + tokens.BASE_PATH + op
         if op in tokens.GET:
             method = "GET"
@@ -143,14 +113,15 @@ class Exchange:
         else:
             method = "POST"
             url = path
-            body = signing.compose(request, signing.TOON)
-            headers.append(("Content-Type", signing.TOON))
+            body = envelope.compose(request, envelope.TOON)
+            headers.append(("Content-Type", envelope.TOON))
         limit = tokens.ANSWER_MAX_BYTES
         return Fetch(method, url, headers, body, limit, TIMEOUT_MS)
 
     def _believe(self, op, request, response):
         content_type = response.headers.get("content-type", "").partition(";")[0].strip()
-        answer = signing.parse(response.body, content_type, tokens.ANSWER_MAX_BYTES, max_tokens=256)
+        limit = tokens.ANSWER_MAX_BYTES
+        answer = envelope.parse(response.body, content_type, limit, max_tokens=256)
         if "SIG_SERV" not in answer:
             raise _unsigned(answer, response)
         links = answer.get("LINK", [])
@@ -160,8 +131,8 @@ class Exchange:
             from . import trust_changes
 
             newest = trust_changes.follow(self._trust, self._ports.crypto, links)
-            public = signing.unb64(newest["KEY"], 32)
-            signing.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
+            public = envelope.unb64(newest["KEY"], 32)
+            envelope.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
         else:
             self._verify_by_any(answer)
         self._check_binding(op, request, answer)
@@ -171,7 +142,7 @@ class Exchange:
 
     def _verify_by_any(self, answer):
         def verify(public):
-            signing.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
+            envelope.verify_message(self._ports.crypto, public, answer, "SIG_SERV")
 
         self._trust.verify_any(SERVER, verify)
 
@@ -180,7 +151,7 @@ class Exchange:
             "D1": request["D1"],
             "NONCE": request["NONCE"],
             "OP": op,
-            "RQ": signing.request_digest(self._ports.crypto, request),
+            "RQ": envelope.request_digest(self._ports.crypto, request),
         }
         for key, text in expected.items():
             if answer.get(key) != text:
@@ -193,7 +164,7 @@ class Exchange:
                 tokens.check_value(key, value)
 
 
-class _WrongTime(Exception):
+class WrongTime(Exception):
     def __init__(self, answer, stepped):
         super().__init__("TIMESTAMP_INVALID")
         self.answer = answer

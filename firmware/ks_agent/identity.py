@@ -1,6 +1,6 @@
 """Who the terminal is: its key (in the vault), its id, and where it is in its life."""
 
-from . import life, signing
+from . import envelope, life
 from .ports import KEY, KEY_NEXT, NETWORK
 from .states import Machine
 from .store import STATE
@@ -43,7 +43,7 @@ class Identity:
     def public_text(self):
         """D3. Computed once: it takes a scalar multiplication."""
         if self._public is None:
-            self._public = signing.b64(self._ports.crypto.public_key(self.seed))
+            self._public = envelope.b64(self._ports.crypto.public_key(self.seed))
         return self._public
 
     def take_first_seed(self, seed):

@@ -1,6 +1,6 @@
 """What a boot does for the journal: find its end, cut off what is torn, count itself."""
 
-from .errors import Corrupt
+from .errors import Corrupt, Malformed
 from .journal import DEFAULT_KIB, FOLDER, SEGMENT_BYTES
 from .journal_read import Segment
 from .punch import DIRECTIONS
@@ -11,6 +11,7 @@ from .timetext import parse_ms
 BOOTS_PATH = STATE + "boots.toon"
 SUFFIX = ".seg"
 PIECE_BYTES = 256
+BOOTS_MAX = 1000000000
 # How far back a day is looked for; more is not worth the time of a boot.
 DAY_SEGMENTS = 4
 
@@ -28,7 +29,10 @@ def open_punches(agent):
         _remember_day(punches)
     except OSError as error:
         agent.log.add("FATAL", "journal not readable: %s" % error)
-        punches.boot = punches.boot or _count_boot(agent.store, None)
+        try:
+            punches.boot = punches.boot or _count_boot(agent.store, None)
+        except OSError:
+            pass  # nothing can be stored, so that none is taken
     if journal.damaged:
         agent.log.add("FATAL", "the journal's end is damaged: a new one begins")
     punches.reserve()
@@ -37,9 +41,10 @@ def open_punches(agent):
 
 def _count_boot(store, tail):
     """BOOT, from 1: never one that a punch in the journal has already."""
-    record = store.read_or_none(BOOTS_PATH) or {}
-    text = record.get("BOOT", "0")
-    boot = int(text) if text and not text.strip("0123456789") else 0
+    record = store.read_as(BOOTS_PATH, ("BOOT",)) or {}
+    boot = int(record.get("BOOT", "0"))
+    if not 0 <= boot < BOOTS_MAX:
+        boot = 0
     if tail is not None:
         boot = max(boot, tail.boot)
     store.write(BOOTS_PATH, {"BOOT": str(boot + 1)})
@@ -74,7 +79,7 @@ def _days(punches, number, most):
                 if most == 1:
                     break
                 found = segment.next(at, tail)
-    except Corrupt:
+    except (Corrupt, Malformed):
         pass
     return day
 

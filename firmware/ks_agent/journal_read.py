@@ -145,9 +145,12 @@ def believe(journal, ack_seq):
         return
     place = journal.place
     if place is None:
-        with Segment(journal, journal.first) as segment:
-            if segment.head().jid != tail.jid:
-                return
+        try:
+            with Segment(journal, journal.first) as segment:
+                if segment.head().jid != tail.jid:
+                    return
+        except Corrupt:
+            return
     elif place[2] is None or place[2].jid != tail.jid or place[2].seq == ack_seq:
         return
     _advance(journal, find(journal, tail.jid, ack_seq))
@@ -184,7 +187,7 @@ def _walk(journal, place, ack_seq):
                     break
                 _, tail, at = found
     except Corrupt:
-        return at_head(number + 1)
+        return (number, at, tail, low)  # for the next batch to find, and to tell
     if tail.seq < ack_seq and number < journal.last:
         return at_head(number + 1)
     return (number, at, tail, low)

@@ -5,9 +5,10 @@ Also what a GET carries in its query, and what a command's payload (CMD3) is mad
 
 from . import utf8
 from .errors import LinesError, Malformed
-from .message import check_list_key, check_top_key, escape, flatten, is_key, unescape
+from .message import check_list_key, check_top_key, escape, flatten, is_key
 
 _DIGITS = "0123456789"
+_HEX = "0123456789ABCDEF"
 _PRINTABLE = (
     " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
     "abcdefghijklmnopqrstuvwxyz{|}~"
@@ -17,6 +18,23 @@ _PRINTABLE = (
 def encode(message):
     """The message as one line of UTF-8, sorted by key, without the optional trailing LF."""
     return "|".join([key + ":" + escape(text) for key, text in flatten(message, ())]).encode()
+
+
+def unescape(text):
+    """The inverse of escape. Raises Malformed for anything that escape does not write."""
+    if "%" not in text:
+        return text
+    parts = text.split("%")
+    out = [parts[0]]
+    for part in parts[1:]:
+        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
+            raise Malformed("a % that begins no escape")
+        character = chr(int(part[:2], 16))
+        if escape(character) == character:
+            raise Malformed("%" + part[:2] + " needs no escape")
+        out.append(character)
+        out.append(part[2:])
+    return "".join(out)
 
 
 def decode(data, max_bytes, max_tokens=128, max_rows=256, max_value_bytes=4096):

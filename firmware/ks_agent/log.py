@@ -3,12 +3,9 @@
 Lines are fixed texts with codes and ids in them, never keys, tokens or payloads.
 """
 
-from .ports import random_hex
-
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CAPACITY = 24
 MAX_TEXT = 160
-BATCH_ROWS = 12
 
 
 class Log:
@@ -39,25 +36,10 @@ class Log:
         lowest = LEVELS.index(level)
         return any([row[0] >= lowest for row in self._rows[self._sent :]])
 
-    def select(self, level="DEBUG", since=""):
-        """The last rows of at least a level and a time, as a LOG list for an upload."""
+    def rows(self, level, since):
+        """The rows of at least a level and a time: (index of the level, time, text)."""
         lowest = LEVELS.index(level)
-        rows = [row for row in self._rows if row[0] >= lowest and row[1] >= since]
-        return [
-            {"LOG2": LEVELS[row[0]], "LOG3": row[2], "LOG4": row[1]} for row in rows[-BATCH_ROWS:]
-        ]
+        return [row for row in self._rows if row[0] >= lowest and row[1] >= since]
 
     def mark_sent(self):
         self._sent = len(self._rows)
-
-
-def upload(exchange, log, rng, level, since="", cmd1=None):
-    """Send the selected rows; gives the upload id (LOG1)."""
-    upload_id = random_hex(rng, 8)
-    tokens = {"LOG1": upload_id, "LOG2": level, "LOG": log.select(level, since)}
-    if cmd1 is not None:
-        tokens["CMD1"] = cmd1
-    yield from exchange.call("logs", tokens)
-    if cmd1 is None:  # what a command asks for is a choice of its own
-        log.mark_sent()
-    return upload_id

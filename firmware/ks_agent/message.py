@@ -88,23 +88,6 @@ def escape(text):
     return text
 
 
-def unescape(text):
-    """The inverse of escape. Raises Malformed for anything that escape does not write."""
-    if "%" not in text:
-        return text
-    parts = text.split("%")
-    out = [parts[0]]
-    for part in parts[1:]:
-        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
-            raise Malformed("a % that begins no escape")
-        character = chr(int(part[:2], 16))
-        if escape(character) == character:
-            raise Malformed("%" + part[:2] + " needs no escape")
-        out.append(character)
-        out.append(part[2:])
-    return "".join(out)
-
-
 def flatten(message, leave_out=SIGNATURE_KEYS):
     """The (key, text) pairs that signatures cover, sorted by key in code-point order."""
     return _Flat(message, leave_out).pairs()

@@ -2,8 +2,17 @@
 
 from .errors import LocalError, PeerError, Refused
 from .journal_read import batch, believe, settle
+from .punches import BATCH
 
 TOO_MUCH = ("TOO_LARGE", "MALFORMED")
+
+
+class Behind(PeerError):
+    """The server lacks what was sent before, and will be sent it again, but not at once: one that
+    never has enough would be sent it for ever.
+    """
+
+    code = "BEHIND"
 
 
 def upload(agent):
@@ -27,6 +36,7 @@ def upload(agent):
         if not rows:
             if not damaged:
                 journal.place = place
+            punches.batch = BATCH
             return False
         ack_seq = yield from _send(agent, rows, place)
     except MemoryError:
@@ -42,6 +52,8 @@ def upload(agent):
     if not settle(journal, place, ack_seq):
         agent.log.add("FATAL", "the journal had lost its end: a new one begins")
     agent.ports.board.show("punches_uploaded", {"ACK_SEQ": ack_seq, "JID": place[2].jid})
+    if ack_seq < place[2].seq:
+        raise Behind("ACK_SEQ %d" % ack_seq)
     return True
 
 

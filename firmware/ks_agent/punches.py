@@ -4,7 +4,7 @@
 has stored the punch when it returns "accepted". Uploading is in punch_upload.
 """
 
-from . import life
+from . import life, utf8
 from .allow_list import AllowList
 from .clock import DAY_MS
 from .errors import Corrupt
@@ -214,6 +214,10 @@ class Punches:
 
 
 def _is_credential(text):
-    if not isinstance(text, str) or not 1 <= len(text.encode()) <= E1_MAX_BYTES:
+    try:
+        data = text.encode()
+    except (AttributeError, ValueError):
+        return False
+    if not 1 <= len(data) <= E1_MAX_BYTES or utf8.fault(data) >= 0:
         return False
     return not [character for character in text if character < " " or character == "\x7f"]

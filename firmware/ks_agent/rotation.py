@@ -4,7 +4,7 @@ The new key is stored before the server hears of it. In doubt the terminal heart
 one: a signed answer commits it, otherwise the old one goes on (PROTOCOL section 5).
 """
 
-from . import signing
+from . import envelope
 from .errors import PeerError, Refused
 from .new_key import new_seed
 from .ports import KEY, KEY_NEXT
@@ -39,10 +39,10 @@ class Rotation:
         if not self.in_doubt:
             vault.set(KEY_NEXT, seed)
         crypto = self._ports.crypto
-        tokens = {"D3": signing.b64(crypto.public_key(seed))}
+        tokens = {"D3": envelope.b64(crypto.public_key(seed))}
 
         def seal(request):
-            signing.sign_message(crypto, seed, request, "SIG_NEW")
+            envelope.sign_message(crypto, seed, request, "SIG_NEW")
 
         try:
             yield from self._exchange.call("rotate-key", tokens, None, seal)

@@ -4,6 +4,7 @@ One truth for the server, the simulator and the documentation (PROTOCOL sections
 device and server share is in tokens.
 """
 
+from .command_forms import COMMAND_NAMES, CONFIG_FIELDS, Command, check_payload, command  # noqa: F401
 from .errors import Malformed, MissingToken
 from .message import SIGNATURE_KEYS
 
@@ -13,10 +14,8 @@ from .tokens import (  # noqa: F401
     ANSWER_MAX_COMMANDS,
     BASE_PATH,
     BATCH_MAX_PUNCHES,
-    COMMAND_NAMES,
     COMMAND_REQUIRED,
     COMMAND_SIGNED,
-    CONFIG_FIELDS,
     GET,
     KIB,
     LIST_NAMES,
@@ -24,13 +23,10 @@ from .tokens import (  # noqa: F401
     TEXTS,
     TIMESTAMP_WINDOW_MS,
     VALUE_MAX_BYTES,
-    Command,
     answer_required,
     check_answer,
-    check_payload,
     check_value,
     check_values,
-    command,
     is_decimal,
     is_integer,
     kind_of,

@@ -1,6 +1,6 @@
 """The two application slots and the boot record that stage 0 goes by."""
 
-from . import bundle, signing
+from . import bundle, envelope
 from .errors import LocalError, Malformed
 from .store import STATE
 
@@ -33,7 +33,7 @@ class Slots:
         digest = self._crypto.sha256()
         for piece in self.pieces(folder(slot) + MANIFEST):
             digest.update(piece)
-        return signing.hex_text(digest.digest())
+        return envelope.hex_text(digest.digest())
 
     def pieces(self, path):
         with self._fs.open(path, "rb") as file:

@@ -3,7 +3,7 @@
 Apart from the agent, because a heartbeat needs none of it.
 """
 
-from . import life, signing, toon
+from . import envelope, life, toon
 from .errors import KsError, LocalError, PeerError
 from .exchange import RTO_MAX_S, RTO_MIN_S, wait_s
 from .identity import TYPE
@@ -81,8 +81,8 @@ class Startup:
         self._configure(factory)
         record = {key: factory[key] for key in KEPT if key in factory}
         if "D1" not in record:
-            public = signing.unb64(agent.identity.public_text())
-            record["D1"] = "ks-" + signing.sha256_hex(agent.ports.crypto, public)[:16]
+            public = envelope.unb64(agent.identity.public_text())
+            record["D1"] = "ks-" + envelope.sha256_hex(agent.ports.crypto, public)[:16]
         record.setdefault("D2", TYPE)
         agent.identity.adopt(record)
 

@@ -16,8 +16,7 @@ key. A field that a row does not have is the unquoted `null`. This module writes
 """
 
 from .errors import LocalError
-from .toon_read import decode
-from .toon_text import BARE, DIGITS, LITERAL
+from .toon_read import BARE, DIGITS, LITERAL, decode
 
 __all__ = ("decode", "encode", "encode_pieces")
 

@@ -11,7 +11,12 @@ obvious. The time is linear in the document: each search runs over a line once.
 from . import utf8
 from .errors import ToonError
 from .message import is_key
-from .toon_text import DIGITS, LITERAL, closing_quote, split_cells, unquote
+
+DIGITS = "0123456789"
+# ASCII that stands for itself in a bare string, but for what it may begin and end with
+# (section 7.2), and in a quoted one (section 7.1).
+BARE = " !#$%&'()*+-./0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
+LITERAL = BARE + ":[]{},"
 
 # A long document is decoded in pieces of whole lines, never into one big string.
 PIECE_BYTES = 1024
@@ -45,11 +50,7 @@ def decode(data, max_bytes, max_tokens=128, max_rows=256, max_value_bytes=4096):
 class _Reader:
     line = 0
     # The table whose rows are being read: None outside one.
-    fields = None
-    rows = None
-    delimiter = ","
-    missing = 0
-    blank_line = 0
+    table = None
 
     def __init__(self, max_tokens, max_rows, max_value_bytes):
         self.message = {}
@@ -65,15 +66,16 @@ class _Reader:
             self.line += 1
             content = line.strip(" ")
             if not content:
-                if self.rows and not self.blank_line:
-                    self.blank_line = self.line
+                if self.table is not None:
+                    self.table.blank()
             elif content[0] == "#":
                 continue
             elif line[0] == " ":
-                self.row(line, content)
+                if self.table is None:
+                    self.fail("an indented line outside a table", 1)
+                self.table.row(line, content)
             else:
-                if self.fields is not None:
-                    self.close_table()
+                self.close_table()
                 key, colon, text = content.partition(": ")
                 if colon and is_key(key):
                     self.scalar(key, text.lstrip(" "), content)
@@ -81,9 +83,13 @@ class _Reader:
                     self.field(content)
 
     def finish(self):
-        if self.fields is not None:
-            self.close_table()
+        self.close_table()
         return self.message
+
+    def close_table(self):
+        if self.table is not None:
+            self.table.close()
+            self.table = None
 
     def text(self, piece):
         text = utf8.text(piece)
@@ -108,6 +114,8 @@ class _Reader:
         """A line at depth 0 that does not begin with a plain key, a colon and a space."""
         key, colon, _ = content.partition(":")
         if content[0] == '"':
+            from .toon_text import closing_quote, unquote
+
             end = closing_quote(content, 1) + 1
             if not end:
                 self.fail("unterminated string", 1)
@@ -126,7 +134,9 @@ class _Reader:
         if not is_key(key):
             self.fail("a key outside [A-Z][A-Z0-9_]*", 1)
         if bracket >= 0:
-            self.header(key, content, bracket)
+            from .toon_table import Table
+
+            self.table = Table.opened(self, key, content, bracket)
         else:
             self.scalar(key, rest[1:].lstrip(" "), content)
 
@@ -138,6 +148,8 @@ class _Reader:
             if text[0] == '"':
                 value = text[1:-1]
                 if text.find('"', 1) != len(text) - 1 or value.strip(LITERAL):
+                    from .toon_text import unquote
+
                     value = unquote(text, len(content) - len(text) + 1, self.fail)
             if len(value) > self.safe_characters:
                 self.check_size(value, len(content) - len(text) + 1)
@@ -157,124 +169,3 @@ class _Reader:
     def check_size(self, value, column):
         if len(value) > self.max_value_bytes or len(value.encode()) > self.max_value_bytes:
             self.fail("a value of more than %d bytes" % self.max_value_bytes, column)
-
-    # -- tables ---------------------------------------------------------------------------------
-
-    def header(self, key, content, bracket):
-        """`KEY[N<delimiter>]{FIELD<delimiter>...}:`, or the older empty list `KEY[0]:`."""
-        if key in self.message:
-            self.fail("a repeated key", 1)
-        close = content.find("]", bracket)
-        length = content[bracket + 1 : close] if close > 0 else ""
-        delimiter = ","
-        if length[-1:] in ("\t", "|"):
-            delimiter = length[-1]
-            length = length[:-1]
-        if not length or length.strip(DIGITS) or (length[0] == "0" and length != "0"):
-            self.fail("not the length of a list", bracket + 2)
-        if len(length) > 6 or int(length) > self.rows_left:
-            self.fail("too many rows", bracket + 2)
-        count = int(length)
-        rest = content[close + 1 :]
-        if rest == ":" and not count:
-            fields = None
-        elif rest[:1] == "{" and rest[-2:] == "}:":
-            fields = self.field_names(rest[1:-2], delimiter, close + 3)
-        else:
-            self.fail("an array that is not a table", close + 2)
-        self.tokens_left -= 1
-        if self.tokens_left < 0:
-            self.fail("too many tokens", 1)
-        self.rows_left -= count
-        self.message[key] = rows = []
-        if fields is not None:
-            self.fields = fields
-            self.delimiter = delimiter
-            self.rows = rows
-            self.missing = count
-            self.blank_line = 0
-
-    def field_names(self, text, delimiter, column):
-        names = []
-        for part in text.split(delimiter, self.tokens_left + 1):
-            name = part.strip(" ")
-            if name[:1] == '"':
-                name = unquote(name, column, self.fail)
-            if not is_key(name):
-                self.fail("a field name outside [A-Z][A-Z0-9_]*", column)
-            if name in names:
-                self.fail("a repeated field name", column)
-            names.append(name)
-            column += len(part) + 1
-        if len(names) > self.tokens_left:
-            self.fail("too many fields", column)
-        return names
-
-    def close_table(self):
-        if self.missing:
-            self.fail("fewer rows than the header says", 1)
-        self.fields = self.rows = None
-
-    def row(self, line, content):
-        """A line at depth 1: a row of the open table."""
-        if self.fields is None:
-            self.fail("an indented line outside a table", 1)
-        if line[1] != " " or line[2] == " " or content[0] == "\t":
-            self.fail("a row stands two spaces in", 1)
-        if self.blank_line:
-            self.line = self.blank_line
-            self.fail("a blank line between rows", 1)
-        if not self.missing:
-            self.fail("more rows than the header says", 1)
-        row = None
-        if len(content) <= self.safe_characters:
-            row = self.simple_row(content)
-        if row is None:
-            row = self.any_row(content)
-        if not row:
-            self.fail("a row of nulls", 3)
-        self.tokens_left -= len(row)
-        if self.tokens_left < 0:
-            self.fail("too many tokens", 3)
-        self.rows.append(row)
-        self.missing -= 1
-
-    def simple_row(self, content):
-        """The row, when no quoted cell holds a delimiter or an escape; None when `any_row` must."""
-        cells = content.split(self.delimiter, len(self.fields))
-        if len(cells) != len(self.fields) or ":" in cells[0]:
-            return None
-        row = {}
-        for name, cell in zip(self.fields, cells):
-            value = cell.strip(" ")
-            if '"' in value:
-                if value[0] != '"' or value.find('"', 1) != len(value) - 1:
-                    return None
-                value = value[1:-1]
-                if value.strip(LITERAL):
-                    return None
-                row[name] = value
-            elif value != "null":
-                row[name] = value
-        return row
-
-    def any_row(self, content):
-        width = len(self.fields)
-        cells = split_cells(content, self.delimiter, width)
-        # Section 9.3: a colon before the first delimiter makes it a field, and none may be here.
-        if len(split_cells(cells[0], ":", 1)) > 1:
-            self.fail("a field among the rows", 3)
-        if len(cells) != width:
-            self.fail("not one cell for each field", 3)
-        row = {}
-        column = 3
-        for name, cell in zip(self.fields, cells):
-            value = cell.strip(" ")
-            if value[:1] == '"':
-                row[name] = value = unquote(value, column, self.fail)
-            elif value != "null":
-                row[name] = value
-            if len(value) > self.safe_characters:
-                self.check_size(value, column)
-            column += len(cell) + 1
-        return row

@@ -3,11 +3,8 @@
 `fail(reason, column)` is the caller's way to refuse the document; it raises.
 """
 
-DIGITS = "0123456789"
-# ASCII that stands for itself in a bare string, but for what it may begin and end with
-# (section 7.2), and in a quoted one (section 7.1).
-BARE = " !#$%&'()*+-./0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
-LITERAL = BARE + ":[]{},"
+from .toon_read import LITERAL
+
 BARE_CONTROL = "a bare control character in a string"
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 

@@ -5,7 +5,7 @@ It is never empty in any role, and a key that was distrusted is never trusted ag
 is in trust_changes.
 """
 
-from . import signing
+from . import envelope
 from .errors import BadSignature
 from .store import STATE
 
@@ -36,14 +36,14 @@ class Trust:
         rows = self.rows_of(role)
         if role == SERVER:
             rows.sort(key=seq, reverse=True)
-        return [signing.unb64(row["KEY"], 32) for row in rows]
+        return [envelope.unb64(row["KEY"], 32) for row in rows]
 
     def has(self, role, key_text):
         return any([row["KEY"] == key_text for row in self.rows_of(role)])
 
     def server_key_id(self):
         """KID: the newest server key that this device trusts."""
-        return signing.key_id(self._crypto, self.keys(SERVER)[0])
+        return envelope.key_id(self._crypto, self.keys(SERVER)[0])
 
     def verify_any(self, role, verify):
         """Run verify(public) with each key of a role; BadSignature when none will do."""

@@ -6,7 +6,7 @@ from fake_ports import CRYPTO, NOW_MS, QuickCrypto
 from fakes import Terminal, acknowledgement, public_text, ready
 from support import raises
 
-from ks_agent import signing
+from ks_agent import envelope, signing
 
 
 class SlowCrypto(QuickCrypto):
@@ -65,18 +65,18 @@ def test_a_heap_that_stays_without_room_is_left_by_a_crash_and_so_a_restart():
 def test_an_answer_that_cannot_be_taken_apart_in_memory_is_a_reason_to_try_again():
     terminal = ready()
     terminal.run_cycle()
-    parse = signing.parse
+    parse = envelope.parse
 
     def parse_without_memory(data, content_type, *limits, **names):
         if b"SIG_SERV" in data:
             raise MemoryError()
         return parse(data, content_type, *limits, **names)
 
-    signing.parse = parse_without_memory
+    envelope.parse = parse_without_memory
     try:
         terminal.run_cycle()
     finally:
-        signing.parse = parse
+        envelope.parse = parse
     assert 5000 <= terminal.slept_ms <= 6000
     terminal.run(lambda: terminal.beats() == 2)
 

@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import message
+from ks_agent import lines, message
 from ks_agent.errors import Malformed
 
 
@@ -81,14 +81,14 @@ def test_every_character_below_u_0100_survives_escape_and_unescape():
         character = chr(code)
         for text in (character, "a" + character, character + "z", "%" + character + "|"):
             escaped = message.escape(text)
-            assert message.unescape(escaped) == text
+            assert lines.unescape(escaped) == text
             assert "|" not in escaped and "\n" not in escaped and "\r" not in escaped
 
 
 def test_unescape_takes_only_what_escape_writes():
     for text in ("%", "a%", "%2", "%zz", "%0a", "%7c", "%20", "%41", "%80", "%FF", "%%25", "%+5"):
-        raises(Malformed, message.unescape, text)
-    assert message.unescape("100%25%7C%0A") == "100%|\n"
+        raises(Malformed, lines.unescape, text)
+    assert lines.unescape("100%25%7C%0A") == "100%|\n"
 
 
 def test_keys_are_upper_case_ascii_and_begin_with_a_letter():

@@ -6,6 +6,7 @@ from fake_ports import CRYPTO, PowerCut
 from fakes import ADMIN_SEEDS, acknowledgement, ready
 
 from ks_agent.journal import SEGMENT_BYTES
+from ks_agent.log_upload import select
 from ks_agent.punch import prev_of, punch_hash
 from ks_agent.store import Store
 
@@ -67,7 +68,7 @@ def test_what_the_board_shows_and_the_log_says_names_nobody():
     for _ in range(3):
         take(terminal, "12E45678", "PIN")
     assert "12E45678" not in str(terminal.board.shown)
-    assert "12E45678" not in str(terminal.agent.log.select())
+    assert "12E45678" not in str(select(terminal.agent.log))
 
 
 def test_batches_hold_twenty_and_go_on_until_all_is_there_between_heartbeats():
@@ -327,11 +328,11 @@ def test_a_full_journal_warns_before_and_refuses_loudly_and_loses_nothing():
     assert warnings[0]["J1"] < 95 and warnings[-1]["J2"] == 0
     last = [warning["J2"] for warning in warnings if warning["J2"] <= 99]
     assert len(last) >= 99
-    rows = terminal.agent.log.select("ERROR")
+    rows = select(terminal.agent.log, "ERROR")
     levels = [row["LOG2"] for row in rows]
     assert levels[-1] == "FATAL" and levels.count("FATAL") == 1 and levels.count("ERROR") >= 2
     assert take(terminal, "longer than all the others") == "full"
-    assert [row["LOG2"] for row in terminal.agent.log.select("ERROR")].count("FATAL") == 1
+    assert [row["LOG2"] for row in select(terminal.agent.log, "ERROR")].count("FATAL") == 1
     tokens = terminal.agent.heartbeat_tokens()
     assert tokens["J1"] == "100" and tokens["J2"] == "0" and tokens["SEQ"] == str(count)
     terminal.link_down = False
@@ -350,7 +351,7 @@ def test_a_flash_that_fails_refuses_the_punch_and_says_so():
     good = terminal.fs.sync
     terminal.fs.sync = bad
     assert take(terminal, "A") == "failed"
-    assert terminal.agent.log.select("FATAL")
+    assert select(terminal.agent.log, "FATAL")
     terminal.fs.sync = good
     assert take(terminal, "A") == "accepted"
 

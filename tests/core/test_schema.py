@@ -2,7 +2,7 @@
 
 from support import raises
 
-from ks_agent import lines, schema, tokens
+from ks_agent import command_forms, lines, schema, tokens
 from ks_agent.errors import Malformed, MissingToken
 from ks_agent.message import SIGNATURE_KEYS
 
@@ -250,13 +250,13 @@ def test_older_clients_requests_are_taken():
 
 
 def test_payload_fields_are_those_of_the_command():
-    tokens.check_payload("TRUST_KEY", {"ROLE": "release", "KEY": "k", "RELEASE_SIG": "s"})
-    tokens.check_payload("WIPE", {})
-    tokens.check_payload("WIPE", {"FORCE": "true"})
-    error = raises(MissingToken, tokens.check_payload, "TRUST_KEY", {"ROLE": "admin"})
+    command_forms.check_payload("TRUST_KEY", {"ROLE": "release", "KEY": "k", "RELEASE_SIG": "s"})
+    command_forms.check_payload("WIPE", {})
+    command_forms.check_payload("WIPE", {"FORCE": "true"})
+    error = raises(MissingToken, command_forms.check_payload, "TRUST_KEY", {"ROLE": "admin"})
     assert error.missing == ("KEY",)
-    raises(Malformed, tokens.check_payload, "RESTART", {"NOW": "true"})
-    raises(Malformed, tokens.check_payload, "WIPE", {"FORCE": []})
+    raises(Malformed, command_forms.check_payload, "RESTART", {"NOW": "true"})
+    raises(Malformed, command_forms.check_payload, "WIPE", {"FORCE": []})
 
 
 def test_every_payload_field_fits_into_token_lines():
@@ -264,7 +264,7 @@ def test_every_payload_field_fits_into_token_lines():
         payload = dict.fromkeys(command.required + command.optional, "x")
         if payload:
             assert lines.decode(lines.encode(payload), 4096) == payload
-        tokens.check_payload(name, payload)
+        command_forms.check_payload(name, payload)
 
 
 def test_every_declared_key_can_stand_in_a_message():

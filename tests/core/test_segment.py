@@ -11,10 +11,9 @@ from ks_agent.segment import (
     RECORD_MAX_BYTES,
     Tail,
     header,
-    parse_header,
-    parse_record,
     record,
 )
+from ks_agent.segment_read import parse_header, parse_record
 from ks_agent.timetext import LAST_MS, format_ms
 
 JID = "0f1e2d3c4b5a6978"

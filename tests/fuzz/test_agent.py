@@ -13,7 +13,7 @@ from fakes import ADMIN_SEEDS, RELEASE_SEED, SERVER_SEED, Terminal, ready
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ks_agent import bundle, life, signing, tokens, toon
+from ks_agent import bundle, command_forms, life, signing, toon
 from ks_agent.effects import CERTIFICATE_DATE, Response
 from ks_agent.errors import Malformed
 from ks_agent.store import as_text
@@ -73,7 +73,7 @@ def busy() -> Any:
     """A registered terminal that is offered commands of every kind, and an update."""
     terminal: Any = ready()
     server = terminal.server
-    for number, name in enumerate(tokens.COMMAND_NAMES):
+    for number, name in enumerate(command_forms.COMMAND_NAMES):
         payload = {
             "APPLY_CONFIG": "SITE:x|LOG_LEVEL:INFO",
             "TRUST_KEY": f"KEY:{signing.b64(CRYPTO.public_key(b'k' * 32))}|ROLE:server",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ks_agent import bundle, lines, schema, signing, timetext, tokens, toon
 from ks_agent.errors import BadSignature, LinesError, Malformed, MissingToken, PeerError
-from ks_agent.message import SIGNATURE_KEYS, Canonical, canonical, check, escape, unescape
+from ks_agent.lines import unescape
+from ks_agent.message import SIGNATURE_KEYS, Canonical, canonical, check, escape
 from ks_agent.store import as_text
 from ks_crypto.port import Ed25519Crypto
 from ks_server.crypto import NaclCrypto

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ks_agent import config_check, lines, schema, signing, timetext, tokens
+from ks_agent import command_forms, config_check, lines, schema, signing, timetext, tokens
 from ks_agent.errors import KsError, Malformed, MissingToken
 from ks_agent.log import LEVELS
 
@@ -28,7 +28,7 @@ def compose_payload(server: Context, name: str, payload: Mapping[str, str]) -> s
     Raises ApiError INVALID, naming the field, for what the device would refuse.
     """
     try:
-        tokens.check_payload(name, dict(payload))
+        command_forms.check_payload(name, dict(payload))
         if name == "APPLY_CONFIG":
             _check_config(payload)
     except MissingToken as error:
