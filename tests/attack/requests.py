@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import update
+
 from ks_agent import schema, signing
+from ks_server.db.schema import devices, sites
+from ks_server.repository import allow_list
 from tests.attack.terminal import application
 from tests.attack.world import World
 from tests.server.client import CRYPTO, Device, public_text
 
 OPS = tuple(schema.REQUESTS)
+_EMPTY = allow_list.build([])
+assert _EMPTY is not None
+NOBODY = _EMPTY.version
 NEW_SEED = b"n" * 32
 READER = "ESP32_READER"
 NEWER = application("1.1.0", 2, types=[READER])
@@ -21,7 +28,13 @@ LOG = {"LOG2": "ERROR", "LOG3": "it broke", "LOG4": "2027-01-15T08:00:00.000Z"}
 
 
 async def prepare(world: World, d1: str) -> str:
-    """Commands to poll, one of them to acknowledge: gives its id."""
+    """Commands to poll, one of them to acknowledge: gives its id. And a site that holds a list."""
+    if not await world.rows(sites):
+        await world.insert(
+            sites, site="hq", name="HQ", time_zone="UTC", allow_list=True, created_ms=0
+        )
+    await world.execute(update(devices).where(devices.c.d1 == d1).values(site="hq"))
+    allow_list.changed(world.context)
     await world.command("RESTART", d1=d1)
     await world.command("ROTATE_DEVICE_KEY", d1=d1)
     return await world.command("IDENTIFY", d1=d1)
@@ -51,6 +64,7 @@ def request(device: Device, op: str, cmd1: str, **tokens: Any) -> dict[str, Any]
             "JID": "0123456789abcdef", "SEQ_MIN": "1",
             "EVENT": [EVENT, dict(EVENT, A1="e2", SEQ="2")],
         },
+        "allow-list": {"AL1": NOBODY, "AL2": "0"},
         "rotate-key": {},
         "time": {},
     }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from ks_agent import schema, signing
 from ks_agent.message import SIGNATURE_KEYS
-from tests.attack.requests import EVENT, LOG, NEW_SEED, OPS, READER, prepare, request
+from tests.attack.requests import EVENT, LOG, NEW_SEED, NOBODY, OPS, READER, prepare, request
 from tests.attack.tampering import changed
 from tests.attack.wire import answer_of, as_response
 from tests.attack.world import World
@@ -60,6 +60,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "register": {"D2": "ESP32_TERMINAL"},
     "heartbeat": {"HB1": "1", "HB2": "2", "FW2": "1.0.0"},
     "firmware/check": {"FW2": "1.0.0"},
+    "allow-list": {"AL1": NOBODY},
     "firmware/ack": {"FW1": "app-1", "FW2": "1.0.0", "ACK1": "OK"},
     "logs": {"LOG1": "l1", "LOG2": "INFO", "LOG": [LOG]},
     "events": {"JID": "0" * 16, "EVENT": [dict(EVENT, A2="SIDEWAYS"), dict(EVENT, A1="", SEQ="2")]},
