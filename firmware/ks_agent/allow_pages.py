@@ -5,6 +5,10 @@ each, sorted by C1 and joined by `;`, which TOON need not quote; an index is the
 pages, in order and without anything between them. `sha256` is a function without arguments that
 gives a new hash. Pages that the list in force has already are copied, not downloaded. A download
 that was interrupted goes on where the file was synced last.
+
+Heap, on 32 bits, above what lives before: 10,000 credentials in 128 pages take 23 KB at the most
+with E1 of 8 characters, 20 KB with 4, while the answer of the longest page is parsed; the index of
+256 pages takes 26 KB while its signature is verified. The caller lets go of this module afterwards.
 """
 
 from binascii import crc32, hexlify, unhexlify
