@@ -4,12 +4,21 @@ from .errors import Corrupt, Malformed
 from .journal import DEFAULT_KIB, FOLDER, SEGMENT_BYTES
 from .journal_read import Segment
 from .punch import DIRECTIONS
-from .segment import HEADER_BYTES, RECORD_MAX_BYTES
+from .segment import (
+    ANCHOR,
+    CHECK_BYTES,
+    E1_MAX_BYTES,
+    HEADER_BYTES,
+    RECORD_MAX_BYTES,
+    TIME_BYTES,
+)
+from .segment_read import parse_header
 from .store import STATE
 from .timetext import parse_ms
 
 BOOTS_PATH = STATE + "boots.toon"
 SUFFIX = ".seg"
+NUMBERS_END = 1 << 30
 PIECE_BYTES = 256
 BOOTS_MAX = 1000000000
 # How far back a day is looked for; more is not worth the time of a boot.
@@ -87,19 +96,25 @@ def _days(punches, number, most):
 def recover(journal):
     """Make the journal ready for the next punch. Raises OSError.
 
-    Only an append that the power interrupted is cut off: at most one record, which nobody heard a
+    Only an append that the power interrupted is cut off: less than one record, which nobody heard a
     beep for. More than that is damage: it stays where it is, and the next punch begins a journal
     with another id, so that no number is used twice.
     """
     numbers = _numbers(journal.fs)
-    journal.first = numbers[0] if numbers else 0
-    journal.last = numbers[-1] if numbers else -1
+    journal.first = numbers[0] if numbers and numbers[-1] < NUMBERS_END else 0
+    journal.last = journal.first - 1
+    for number in numbers:
+        journal.last += 1
+        if number != journal.last:  # nobody is to look for what is gone, one after the other
+            journal.fs.rename(journal.path(number), journal.path(journal.last))
+            journal.settled = 0
+            journal.place = None
     journal.tail = None
     while journal.last >= journal.first:
         size = journal.fs.stat(journal.path(journal.last))
         journal.size = size
         at, tail = _end(journal)
-        if size - at > RECORD_MAX_BYTES + HEADER_BYTES:
+        if not _is_torn(journal, at):
             journal.damaged = True
             break
         if at:
@@ -126,7 +141,7 @@ def _numbers(fs):
         digits = name[: -len(SUFFIX)]
         if name.endswith(SUFFIX) and len(digits) == 8 and not digits.strip("0123456789abcdef"):
             numbers.append(int(digits, 16))
-        else:
+        elif name.endswith(".new"):
             fs.remove(FOLDER + "/" + name)  # what an interrupted cut left
     return sorted(numbers)
 
@@ -143,6 +158,42 @@ def _end(journal):
     except Corrupt:
         pass
     return at, tail
+
+
+def _is_torn(journal, at):
+    """Whether there is no more after `at` than the power left of one append: not a whole record.
+
+    Whatever else is there had beeped. Bytes at the end that were never written do not count.
+    """
+    if journal.size - at > RECORD_MAX_BYTES + HEADER_BYTES:
+        return False
+    with journal.fs.open(journal.path(journal.last), "rb") as file:
+        file.seek(at)
+        data = file.read().rstrip(b"\xff\0")
+    if not at and len(data) > HEADER_BYTES:
+        try:
+            parse_header(data[:HEADER_BYTES])
+        except Corrupt:
+            return False
+        data = data[HEADER_BYTES:]
+    elif not at:
+        return True
+    return len(data) < _record_bytes(data)
+
+
+def _record_bytes(data):
+    """How long the record is that begins so; more than is there where that cannot be told."""
+    try:
+        at = 2
+        for _ in range(2 if data[1] & ANCHOR else 1):
+            while data[at] > 127:
+                at += 1
+            at += 1
+    except IndexError:
+        return len(data) + 1
+    if data[1] & ANCHOR:
+        at += TIME_BYTES
+    return at + (data[1] & 127) + CHECK_BYTES if data[1] & 127 <= E1_MAX_BYTES else 0
 
 
 def _cut(fs, path, size):
