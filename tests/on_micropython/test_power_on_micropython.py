@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cut_allow_lists
 import cut_journals
 import cut_records
 import pytest
@@ -21,11 +22,14 @@ from tests.power.worlds import prepared
 from tools.micropython import ARCHITECTURES, ROOT
 
 SCRIPT = ROOT / "tests" / "power" / "device" / "cut_run.py"
-SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS
+SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS + cut_allow_lists.SCENARIOS
 # The flash and its copies are in it.
 HEAP = {"amd64": "8m", "i386": "6m"}
 EVERY = 11
 LIMIT_S = 120
+# What statvfs says of a flash with less than nothing left is a huge number on 64 bit, where the
+# journal tries what on 32 bit, as on the chip, it knows not to fit.
+NOT_ALIKE = {("amd64", "no space")}
 LAST = re.compile(r"run: ([0-9a-f]{8})\npower: (\d+) cuts, (\d+) failed, of (\d+) operations\n$")
 
 
@@ -68,6 +72,8 @@ def test_power_cuts_on_micropython_lose_nothing_and_littlefs_does_what_it_does_o
     said, last = cut(program, architecture, scenario.name, str(EVERY), str(first))
     assert last.group(3) == "0", said
     assert int(last.group(2)) > 0
+    if (architecture, scenario.name) in NOT_ALIKE:
+        return
     operations, digest = operations_on_cpython(scenario())
     assert (int(last.group(4)), last.group(1)) == (operations, f"{digest:08x}")
 

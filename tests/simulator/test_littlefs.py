@@ -167,6 +167,20 @@ def test_room_is_told_in_whole_blocks() -> None:
     assert fs.room() == (total, free - 2 * 4096)
 
 
+def test_a_folder_counts_twice_as_it_does_on_micropython() -> None:
+    fs = LittleFsPort(formatted())
+    fs.mkdir("a")
+    free = fs.room()[1]
+    assert free == (BLOCKS - 2 - 4) * 4096
+    fs.mkdir("b")
+    fs.mkdir("b/c")
+    assert fs.room()[1] == free - 8 * 4096
+    fs.rename("b", "d")
+    assert fs.room()[1] == free - 8 * 4096
+    fs.rmdir("d/c")
+    assert fs.room()[1] == free - 4 * 4096
+
+
 def test_a_flash_without_a_filesystem_is_not_mounted() -> None:
     with pytest.raises(OSError) as corrupt:
         LittleFsPort(NorFlash(BLOCKS))

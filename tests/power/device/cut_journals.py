@@ -41,6 +41,7 @@ class Punching:
 
     limit_kib = 64
     kept = journal_module.KEPT
+    reserve_bytes = journal_module.RESERVE_BYTES
 
     def __init__(self, journal=Journal):
         self._class = journal
@@ -48,6 +49,7 @@ class Punching:
 
     def open(self, fs):
         journal_module.KEPT = self.kept
+        journal_module.RESERVE_BYTES = self.reserve_bytes
         journal = self._class(fs, Crypto(), Rng())
         journal.limit_kib = self.limit_kib
         journal.recover()
@@ -85,13 +87,14 @@ class Punching:
             self.punch(journal, LONG, note)
 
     def fill_up(self, journal, note):
-        """Until it is refused; never is a mistake that the recovery sees."""
+        """Until it is refused, and whether that was so; else a recovery says what it thinks."""
         for _ in range(120):
             try:
                 self.punch(journal, LONG, note)
             except Full:
                 note(("full", ""))
-                return
+                return True
+        return False
 
     def upload(self, journal, note):
         """All of it, acknowledged batch by batch."""
@@ -248,6 +251,28 @@ class FullJournal(Punching):
         self.fill_up(journal, note)
 
 
+class NoSpace(Punching):
+    """Something else has taken the flash's last blocks, the reserve too."""
+
+    name = "no space"
+    may_be_full = True
+    reserve_bytes = 0
+
+    def fill(self, journal, note):
+        self.to_the_end_of_the_segment(journal, note, 1)
+        with journal.fs.open("data/other", "wb") as file:
+            while journal.fs.room()[1]:
+                file.write(bytes(512))
+                journal.fs.sync(file)
+        # There are two more for each of the two folders than it says; one of the four stays.
+        with journal.fs.open("data/more", "wb") as file:
+            for _ in range(3):
+                file.write(bytes(4000))
+
+    def work(self, journal, note):
+        assert self.fill_up(journal, note), "never full"
+
+
 class TornTail(Punching):
     """A record that is there in part, as a file system may leave it that is no LittleFS."""
 
@@ -299,4 +324,4 @@ class Wiped(Punching):
         assert punch["SEQ"] == "1" and punch["JID"] != old and punch["PREV"] == ""
 
 
-SCENARIOS = (Append, AppendLate, Roll, Drop, DropWhenFull, FullJournal, TornTail, Wiped)
+SCENARIOS = (Append, AppendLate, Roll, Drop, DropWhenFull, FullJournal, NoSpace, TornTail, Wiped)

@@ -17,6 +17,7 @@ import vfs
 HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
 sys.path[:0] = [HERE + "/../../../firmware", HERE]
 
+import cut_allow_lists  # noqa: E402
 import cut_journals  # noqa: E402
 import cut_planted  # noqa: E402
 import cut_records  # noqa: E402
@@ -151,8 +152,11 @@ def nobody(what):
     pass
 
 
+SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS + cut_allow_lists.SCENARIOS
+
+
 def found(name, mistake=None):
-    for scenario in cut_records.SCENARIOS + cut_journals.SCENARIOS:
+    for scenario in SCENARIOS:
         if scenario.name == name:
             return scenario(getattr(cut_planted, mistake)) if mistake else scenario()
     raise ValueError("no scenario: " + name)
