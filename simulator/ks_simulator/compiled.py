@@ -23,7 +23,7 @@ from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import constants, linked, names, parameters, private, scopes
+from . import attributes, constants, linked, names, parameters, private, scopes
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -71,10 +71,13 @@ def compiled(
 
 def _reduce(trees: dict[str, ast.Module], entry: str) -> None:
     """Change the modules, which are given by path, to fewer that do the same in less memory."""
+    for tree in trees.values():
+        _Silent().visit(tree)
     constants.inline(trees, entry)
     while _leave_out_unused(trees, entry):
         pass
     linked.link(trees, entry)
+    attributes.rename(trees, names.of_libraries())
     names.shorten(trees, entry)
     private.shorten(tree for path, tree in trees.items() if path != entry)
     named = parameters.keywords(trees.values())
@@ -209,6 +212,14 @@ def _frequent_first(tree: ast.Module) -> str:
         return ""
     often = sorted(uses, key=lambda name: (-uses[name], name))[:ONE_BYTE]
     return "__name__ or __name__." + ".".join(often) + "\n"
+
+
+class _Silent(ast.NodeTransformer):
+    """Leaves out what is said to readers."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | ast.Pass:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return ast.Pass() if is_text else node
 
 
 class _Terse(ast.NodeTransformer):

@@ -18,6 +18,9 @@ from itertools import product
 from pathlib import PurePosixPath
 from string import ascii_letters
 
+from . import rom_names
+from .attributes import bound_in_class, class_level, classes, is_linked
+
 Trees = Mapping[str, ast.Module]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SHORT = 2  # characters
@@ -32,10 +35,10 @@ LIBRARIES = (
 # look at in an application (`unload`).
 MICROPYTHON = frozenset((
     "active", "alloc_emergency_exception_buf", "chdir", "config", "connect", "const", "deinit",
-    "freq", "ifconfig", "ilistdir", "ioctl", "irq", "isconnected", "mem_alloc", "mem_free", "mount",
-    "native", "off", "on", "opt_level", "print_exception", "readblocks", "reset", "reset_cause",
-    "scan", "statvfs", "ticks_add", "ticks_diff", "ticks_ms", "ticks_us", "umount", "unload",
-    "value", "viper", "wdt_feed", "writeblocks",
+    "erase_key", "freq", "ifconfig", "ilistdir", "ioctl", "irq", "isconnected", "mem_alloc",
+    "mem_free", "mount", "native", "off", "on", "opt_level", "print_exception", "readblocks",
+    "reset", "reset_cause", "scan", "status", "statvfs", "ticks_add", "ticks_diff", "ticks_ms",
+    "ticks_us", "umount", "unload", "value", "viper", "wdt_feed", "writeblocks",
 ))  # fmt: skip
 
 
@@ -44,10 +47,10 @@ def shorten(trees: Trees, entry: str) -> None:
     uses = Counter(
         name for path, tree in trees.items() if path != entry for name in _identifiers(tree)
     )
-    kept = _of_libraries() | _kept(trees, entry)
+    kept = of_libraries() | _kept(trees, entry) | set(rom_names.NAMES)
     defined = {name for path, tree in trees.items() if path != entry for name in _defined(tree)}
     chosen = sorted(
-        {name for name in defined - kept if not _is_linked(name)},
+        {name for name in defined - kept if not is_linked(name)},
         key=lambda name: (-uses[name], name),
     )
     taken = set(uses) | kept | set(keyword.kwlist)
@@ -64,20 +67,25 @@ def reuse(trees: Trees) -> None:
     """Give the names that `linked` made up to those that are there anyway.
 
     A global has nothing to do with an attribute of the same name: on a terminal it is one text for
-    both. Names of attributes that no module, function or class binds are taken in turn, a new one
-    when there are no more.
+    both. Names of attributes that no module or function binds are taken in turn, then those that
+    the interpreter has, a new one when there are no more.
     """
     homes: dict[str, set[str]] = defaultdict(set)
     uses: Counter[str] = Counter()
     plain: set[str] = set(keyword.kwlist)
     attributes: Counter[str] = Counter()
+    hidden = _hidden_in_classes(trees)
     for path, tree in trees.items():
+        inside = set(_names_of_attributes(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 attributes[node.attr] += 1
                 continue
+            if node in inside:
+                attributes[getattr(node, "name", "") or getattr(node, "id", "")] += 1
+                continue
             for name in _identifiers_of(node):
-                if _is_linked(name):
+                if is_linked(name):
                     homes[name].add(path)
                     uses[name] += 1
                 else:
@@ -87,12 +95,15 @@ def reuse(trees: Trees) -> None:
         key=lambda name: (-attributes[name], name),
     )
     new = map("".join, product(ascii_letters, repeat=SHORT))
-    pool = [*there, *(name for name in new if name not in plain and name not in attributes)]
+    rest = (*rom_names.NAMES, *new)
+    pool = [*there, *(name for name in rest if name not in plain and name not in attributes)]
     taken: dict[str, set[str]] = defaultdict(set)
     given: dict[str, str] = {}
     for name in sorted(homes, key=lambda name: (-len(homes[name]), -uses[name], name)):
         given[name] = next(
-            each for each in pool if all(each not in taken[path] for path in homes[name])
+            each
+            for each in pool
+            if each not in hidden[name] and all(each not in taken[path] for path in homes[name])
         )
         for path in homes[name]:
             taken[path].add(given[name])
@@ -100,8 +111,25 @@ def reuse(trees: Trees) -> None:
         _Renamer(given).visit(tree)
 
 
-def _is_linked(name: str) -> bool:
-    return "." in name
+def _names_of_attributes(tree: ast.Module) -> Iterator[ast.AST]:
+    """Where classes bind or read their own: no name of a module's or a function's."""
+    for node in classes(tree):
+        bound = bound_in_class(node)
+        for inner in class_level(node):
+            if getattr(inner, "name", getattr(inner, "id", "")) in bound:
+                yield inner
+
+
+def _hidden_in_classes(trees: Trees) -> dict[str, set[str]]:
+    """For each name that is read in the scope of a class, what that scope binds itself."""
+    hidden: dict[str, set[str]] = defaultdict(set)
+    for tree in trees.values():
+        for node in classes(tree):
+            bound = bound_in_class(node)
+            for inner in class_level(node):
+                if isinstance(inner, ast.Name):
+                    hidden[inner.id] |= bound
+    return hidden
 
 
 def _identifiers(tree: ast.AST) -> Iterator[str]:
@@ -157,7 +185,8 @@ def _module(path: str) -> str:
     return ".".join(PurePosixPath(path).with_suffix("").parts)
 
 
-def _of_libraries() -> set[str]:
+def of_libraries() -> set[str]:
+    """What objects that are not the application's may have, on either interpreter."""
     objects: list[object] = [*vars(builtins).values()]
     found = set(dir(builtins)) | MICROPYTHON
     for name in LIBRARIES:

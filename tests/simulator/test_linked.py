@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ks_simulator import linked, names, private
+from ks_simulator import attributes, linked, names, private
 from ks_simulator.compiled import compiled
 from tools.micropython import interpreter, works
 
@@ -168,6 +168,7 @@ def merged(files: Mapping[str, bytes]) -> dict[str, str]:
     """The sources after everything that changes what modules and names there are."""
     trees = {path: ast.parse(content) for path, content in files.items()}
     linked.link(trees, "main.py")
+    attributes.rename(trees, names.of_libraries())
     names.shorten(trees, "main.py")
     private.shorten(tree for path, tree in trees.items() if path != "main.py")
     names.reuse(trees)
