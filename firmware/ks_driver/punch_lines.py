@@ -21,7 +21,10 @@ UNREADABLE = ("",)
 
 
 class PolledStdin:
-    """Stdin on MicroPython: what is there, a byte at a time, since more may block."""
+    """Stdin on MicroPython, a byte at a time: more may block.
+
+    MemoryError leaves the byte where it is.
+    """
 
     def __init__(self):
         import select
@@ -30,18 +33,13 @@ class PolledStdin:
         self._stream = asyncio.StreamReader(self._file)
         self._poll = select.poll()
         self._poll.register(self._file, select.POLLIN)
+        self._byte = bytearray(1)
 
     async def read(self):
-        """At least one byte; none at the end."""
-        piece = bytearray(1)
-        if not await self._stream.readinto(piece):
-            return b""
-        while len(piece) < PIECE_BYTES and self._poll.poll(0):
-            more = self._file.read(1)
-            if not more:
-                break
-            piece.extend(more)
-        return piece
+        """The next bytes; none at the end."""
+        for _ in self._poll.ipoll(0):
+            return self._byte if self._file.readinto(self._byte) else b""
+        return self._byte if await self._stream.readinto(self._byte) else b""
 
     def close(self):
         pass
@@ -89,19 +87,28 @@ def start(take, show, woken):
 
 async def read_punches(source, reader):
     """Put what the lines say into the `reader`, until they end. Waits while it is full."""
-    line = bytearray()
+    line = bytearray(LINE_MAX_BYTES + 1)
+    size = 0
     try:
         while True:
-            piece = await source.read()
+            try:
+                piece = await source.read()
+            except MemoryError:
+                await asyncio.sleep(0)
+                continue
             if not piece:
                 return
             for byte in piece:
                 if byte != NEWLINE:
-                    if len(line) <= LINE_MAX_BYTES:
-                        line.append(byte)
+                    if size < len(line):
+                        line[size] = byte
+                        size += 1
                     continue
-                punch = punch_of(line)
-                line = bytearray()
+                try:
+                    punch = punch_of(bytes(line[:size]))
+                except MemoryError:
+                    punch = UNREADABLE
+                size = 0
                 if punch is not None:
                     await reader.room()
                     reader.put(punch)
@@ -114,7 +121,7 @@ async def read_punches(source, reader):
 def punch_of(line):
     """What a line says: (credential, method, key) as far as given, an empty credential where they
     cannot be read; None where it is no punch."""
-    words = bytes(line).split(b" ")
+    words = line.split(b" ")
     if words[0] != b"PUNCH":
         return None
     if len(line) > LINE_MAX_BYTES or not 2 <= len(words) <= 4:

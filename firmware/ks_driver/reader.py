@@ -46,8 +46,12 @@ class Reader:
             await asyncio.sleep(0)
 
     async def run(self):
+        """A full heap delays a punch, and does not end this."""
         while True:
-            await self._flag.wait()
+            try:
+                await self._flag.wait()
+            except MemoryError:
+                await asyncio.sleep(0)
             self._flag.clear()
             while self._out != self._in:
                 punch = self._held[self._out]
@@ -57,11 +61,17 @@ class Reader:
                 await asyncio.sleep(0)
             while self._told != self._lost:
                 self._told += 1
-                self._show("punch_refused", {"S1": "overflow"})
+                self._refuse("overflow")
 
     def _pass_on(self, punch):
         try:
             self._take(*punch)
-        except Exception as error:  # the next person must not suffer for it
-            self._show("punch_refused", {"S1": "failed", "CLASS": type(error).__name__})
+        except Exception:  # the next person must not suffer for it
+            self._refuse("failed")
         self._woken()
+
+    def _refuse(self, why):
+        try:
+            self._show("punch_refused", {"S1": why})
+        except MemoryError:
+            pass

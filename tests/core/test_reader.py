@@ -1,5 +1,7 @@
 """The way of a punch to the agent: a queue that loses nothing unsaid, and lines that may be any."""
 
+# heap: 512k because hundreds of punches and all that was heard of them are kept for comparison
+
 import asyncio
 
 from ks_driver.host import escape
@@ -119,7 +121,7 @@ def test_a_full_queue_keeps_what_it_has_and_tells_of_each_that_found_no_room():
 def test_a_mistake_at_one_punch_is_told_and_the_next_person_does_not_suffer():
     desk = heard([b"PUNCH A\nPUNCH BAD\nPUNCH B\n"])
     assert [words[0] for words in desk.taken] == ["A", "B"]
-    assert desk.shown == [("punch_refused", {"S1": "failed", "CLASS": "ValueError"})]
+    assert desk.shown == [("punch_refused", {"S1": "failed"})]
 
 
 def test_a_line_is_a_punch_with_its_words_unescaped():
@@ -174,6 +176,42 @@ def test_an_error_of_stdin_ends_the_reading_and_nothing_else():
     assert heard([b"PUNCH A\n"], OSError(5)).taken == [("A", "RFID", "")]
 
 
+def test_a_full_heap_delays_a_line_and_loses_none():
+    class Short(Pieces):
+        """Has no room before each piece, and leaves it where it is."""
+
+        def __init__(self, pieces):
+            super().__init__(pieces)
+            self.is_short = False
+
+        async def read(self):
+            self.is_short = not self.is_short
+            if self.is_short:
+                raise MemoryError()
+            return await Pieces.read(self)
+
+    async def story():
+        desk = Desk()
+        shown = desk.reader._show
+
+        def show(event, detail):
+            shown(event, detail)
+            raise MemoryError()
+
+        desk.reader._show = show
+        task = asyncio.create_task(desk.reader.run())
+        await read_punches(Short([b"PUN", b"CH A\nPUNCH BAD\nPUNCH", b" B\n"]), desk.reader)
+        for _ in range(CAPACITY):
+            await asyncio.sleep(0)
+        assert not task.done()
+        await ended(task)
+        return desk
+
+    desk = asyncio.run(story())
+    assert [words[0] for words in desk.taken] == ["A", "B"]
+    assert desk.shown == [("punch_refused", {"S1": "failed"})]
+
+
 def test_many_lines_at_once_wait_for_room_and_none_is_lost():
     lines = b"".join([b"PUNCH %d\n" % number for number in range(300)])
     desk = heard([lines])
@@ -190,13 +228,16 @@ def test_any_bytes_are_a_punch_or_nothing():
         for _ in range(state >> 8 & 31):
             state = (state * 1103515245 + 12345) & 0x3FFFFFFF
             line.append(HOSTILE[(state >> 9) % len(HOSTILE)])
-        punch = punch_of(line)
+        punch = punch_of(bytes(line))
         assert 1 <= len(punch) <= 3
         for word in punch:
             assert word.encode().decode() == word
         lines.append(bytes(line) + b"\n")
-    desk = heard(lines)
-    assert desk.woken == len(desk.taken) == len(lines)
+        if len(lines) == 60:
+            desk = heard(lines)
+            assert desk.woken == len(desk.taken) == 60
+            lines = []
+    assert not lines
 
 
 def test_rousing_ends_the_sleep_that_is_on_and_no_later_one():
