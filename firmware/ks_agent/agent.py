@@ -79,7 +79,7 @@ class Agent:
         )
         self.punches = Punches(self)
         self._backoff = Backoff(ports.rng)
-        self._upload_backoff = Backoff(ports.rng)
+        self.upload_backoff = Backoff(ports.rng)
         self.rto_s = DEFAULT_RTO_S
         self._beats = 0
         self._unknown = False
@@ -124,7 +124,9 @@ class Agent:
             now_ms = self.clock.ticks_ms()
             due_ms = self._punches_due_ms()
             if due_ms is not None and due_ms <= now_ms < end_ms:
-                yield from self._upload_punches()
+                from .punch_upload import upload_due
+
+                yield from upload_due(self)
             elif now_ms < end_ms and not self._prepared():
                 yield Sleep(0)
             else:
@@ -135,30 +137,6 @@ class Agent:
 
     def _punches_due_ms(self):
         return self.punches.due_ms if self.identity.state == life.ACTIVE else None
-
-    def _upload_punches(self):
-        """One batch; the rest is due at once, or later where it did not go."""
-        from .punch_upload import upload
-
-        punches = self.punches
-        punches.due_ms = None  # a punch from now on sets it again
-        wait_ms = None
-        try:
-            if (yield from upload(self)):
-                wait_ms = 0
-            self._upload_backoff.succeeded()
-        except Refused as refused:
-            self._note_refusal(refused)
-            named_s = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
-            wait_ms = self._upload_backoff.failed() if named_s is None else named_s * 1000
-        except PeerError as error:
-            self.log.warn("answer not believed: " + error.code)
-            wait_ms = self._upload_backoff.failed()
-        except OSError as error:
-            self.ports.board.show("offline", {"reason": str(error)})
-            wait_ms = self._upload_backoff.failed()
-        if wait_ms is not None:
-            punches.due_ms = self.clock.ticks_ms() + wait_ms
 
     def _prepared(self):
         """Whether nothing is left to do for the server's key, else a piece of it was done."""
@@ -234,9 +212,14 @@ class Agent:
         if self.identity.state == life.WIPING:
             return
         yield from self._attempt("acknowledgements", self._acknowledge())
-        yield from self._attempt("logs", self._upload_logs())
+        if self._logs_matter():
+            from .log_upload import upload_what_matters
+
+            yield from self._attempt("logs", upload_what_matters(self))
         if self.punches.wants_list(answer.get("AL1")):
-            yield from self._attempt("allow list", self._refresh_allow_list(answer["AL1"]))
+            from .allow_pages import take
+
+            yield from self._attempt("allow list", take(self, answer["AL1"]))
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
@@ -250,19 +233,9 @@ class Agent:
         try:
             yield from part
         except Refused as refused:
-            self._note_refusal(refused)
+            self.note_refusal(refused)
             wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
             self._not_before_ms[name] = now_ms + (wait or 0) * 1000
-
-    def _refresh_allow_list(self, version):
-        from .allow_pages import refresh
-
-        try:
-            yield from refresh(self, self.punches.allow_list, version)
-        except Refused:
-            raise
-        except PeerError as error:  # no reason to hold up the rest
-            self.log.error("allow list not taken: %s %s" % (error.code, error))
 
     def _acknowledge(self):
         yield from self.outbox.flush(self.exchange)
@@ -322,15 +295,16 @@ class Agent:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
 
-    def _upload_logs(self):
-        level = self.config.get("LOG_LEVEL", "ERROR")
+    def _logs_matter(self):
+        """Whether to upload them now; asked again after a pause, however that goes."""
         now_ms = self.clock.ticks_ms()
-        if now_ms < self._logs_not_before_ms or not self.log.has_unsent(level):
-            return
+        if now_ms < self._logs_not_before_ms or not self.log.has_unsent(self.log_level()):
+            return False
         self._logs_not_before_ms = now_ms + LOG_UPLOAD_PAUSE_MS
-        from .log_upload import upload
+        return True
 
-        yield from upload(self.exchange, self.log, self.ports.rng, level)
+    def log_level(self):
+        return self.config.get("LOG_LEVEL", "ERROR")
 
     def _take_rto(self, answer):
         rto_s = wait_s(answer, "RTO", RTO_MIN_S, RTO_MAX_S)
@@ -339,7 +313,7 @@ class Agent:
             self.store.write(RTO_PATH, {"RTO": str(rto_s)})
 
     def _after_refusal(self, refused):
-        self._note_refusal(refused)
+        self.note_refusal(refused)
         if refused.code == "REVOKED" and self.identity.can("revoked"):
             self._unknown = False  # whoever said so did not sign it
             self.identity.step("revoked")
@@ -348,7 +322,7 @@ class Agent:
             wait = wait_s(refused.answer, "RTO", RTO_MIN_S, RTO_MAX_S)
         return self._backoff.failed() if wait is None else wait * 1000
 
-    def _note_refusal(self, refused):
+    def note_refusal(self, refused):
         self.ports.board.show("refused", {"ERR1": refused.code})
         self.log.warn("refused: " + refused.code)
 

@@ -14,9 +14,9 @@ with E1 of 8 characters, 20 KB with 4, while the answer of the longest page is p
 from binascii import crc32, hexlify, unhexlify
 
 from . import tokens
-from .allow_list import HEAD_BYTES, PATH, scan
+from .allow_list import HEAD_BYTES, PATH, AllowList, scan
 from .effects import Sleep
-from .errors import Corrupt, Malformed, Refused
+from .errors import Corrupt, Malformed, PeerError, Refused
 
 OP = "allow-list"
 NONE = "none"
@@ -49,6 +49,19 @@ def _digest(sha256, data):
     digest = sha256()
     digest.update(data)
     return digest.digest()[:8]
+
+
+def take(agent, version):
+    """refresh, where a list that is none holds up nothing. Raises Refused and OSError."""
+    punches = agent.punches
+    held = punches.allow_list or AllowList(agent.ports.fs, agent.ports.crypto.sha256)
+    try:
+        yield from refresh(agent, held, version)
+        punches.load_list()
+    except Refused:
+        raise
+    except PeerError as error:
+        agent.log.error("allow list not taken: %s %s" % (error.code, error))
 
 
 def refresh(agent, allow_list, version, reserve_bytes=RESERVE_BYTES):

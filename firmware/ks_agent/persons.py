@@ -1,39 +1,35 @@
 """The last punch of each person: for the duplicate window, and for directions that toggle.
 
-A table of a few KB with the latest punches of at most MOST persons; with more of them, whoever's
-place is taken is forgotten. At boot it is made anew from the journal.
+A table of at most 7 KB with the latest punches of MOST persons; a further one takes the place that
+was filled longest ago. At boot it is made anew from the journal.
 """
 
-# First 6 bytes of SHA-256 of E1; UP in s, of this boot or 0; day + 1 as 2 bytes; direction.
+# First 6 bytes of SHA-256 of E1; UP in s, of this boot or 0; day as 2 bytes; direction.
 KEY_BYTES = 6
 ENTRY_BYTES = 13
-FEWEST = 32
 MOST = 512
-PROBES = 8
+GROWTH = 32
 
 
 class Persons:
     def __init__(self, sha256):
         self.sha256 = sha256
-        self._slots = FEWEST
-        self._table = bytearray(FEWEST * ENTRY_BYTES)
+        self._table = bytearray()
+        self._used = 0
 
     def find(self, e1):
         """(UP in s or 0, day, index of the direction) of the last punch; None without one."""
-        at, known = self._place(self._key(e1))
-        if not known:
+        at = self._place(self._key(e1))
+        if at is None:
             return None
         entry = self._table[at + KEY_BYTES : at + ENTRY_BYTES]
         return int.from_bytes(entry[:4], "big"), int.from_bytes(entry[4:6], "big"), entry[6]
 
     def remember(self, e1, up_s, day, direction):
         key = self._key(e1)
-        at = self._place(key)[0]
+        at = self._place(key)
         if at is None:
-            self._grow()
-            at = self._place(key)[0]
-            if at is None:
-                at = self._first(key)
+            at = self._free()
         entry = key + up_s.to_bytes(4, "big") + (day & 0xFFFF).to_bytes(2, "big")
         self._table[at : at + ENTRY_BYTES] = entry + bytes((direction,))
 
@@ -42,36 +38,22 @@ class Persons:
         digest.update(e1.encode())
         return digest.digest()[:KEY_BYTES]
 
-    def _first(self, key):
-        return int.from_bytes(key[:2], "big") % self._slots * ENTRY_BYTES
-
     def _place(self, key):
-        """(position of the person's entry or of a free one, whether it is the person's)."""
-        free = None
-        at = self._first(key)
-        for _ in range(PROBES):
-            found = self._table[at : at + KEY_BYTES]
-            if found == key:
-                return at, True
-            if free is None and not any(found):
-                free = at
-            at = (at + ENTRY_BYTES) % len(self._table)
-        return free, False
+        table = memoryview(self._table)
+        for at in range(0, min(self._used * ENTRY_BYTES, len(table)), ENTRY_BYTES):
+            if table[at : at + KEY_BYTES] == key:
+                return at
+        return None
 
-    def _grow(self):
-        """Twice as large, where there is memory for it."""
-        old = self._table
-        if self._slots >= MOST:
-            return
-        try:
-            self._table = bytearray(len(old) * 2)
-        except MemoryError:
-            return
-        self._slots *= 2
-        for start in range(0, len(old), ENTRY_BYTES):
-            key = bytes(old[start : start + KEY_BYTES])
-            if any(key):
-                at = self._place(key)[0]
-                if at is None:
-                    at = self._first(key)
-                self._table[at : at + ENTRY_BYTES] = old[start : start + ENTRY_BYTES]
+    def _free(self):
+        """Where the next person goes; the table grows while there is memory for it."""
+        size = len(self._table)
+        if self._used * ENTRY_BYTES == size < MOST * ENTRY_BYTES:
+            try:
+                self._table.extend(bytes(GROWTH * ENTRY_BYTES))
+            except MemoryError:
+                if not size:
+                    raise
+        at = self._used * ENTRY_BYTES % len(self._table)
+        self._used += 1
+        return at

@@ -1,6 +1,7 @@
 """Uploading punches: a batch at a time, oldest first (PROTOCOL section 5, events)."""
 
 from .errors import LocalError, PeerError, Refused
+from .exchange import RTO_MAX_S, wait_s
 from .journal_read import batch, believe, settle
 from .punches import BATCH
 
@@ -13,6 +14,30 @@ class Behind(PeerError):
     """
 
     code = "BEHIND"
+
+
+def upload_due(agent):
+    """One batch; the rest is due at once, or later where it did not go."""
+    punches = agent.punches
+    backoff = agent.upload_backoff
+    punches.due_ms = None  # a punch from now on sets it again
+    wait_ms = None
+    try:
+        if (yield from upload(agent)):
+            wait_ms = 0
+        backoff.succeeded()
+    except Refused as refused:
+        agent.note_refusal(refused)
+        named_s = wait_s(refused.answer, "RTY", 1, RTO_MAX_S)
+        wait_ms = backoff.failed() if named_s is None else named_s * 1000
+    except PeerError as error:
+        agent.log.warn("answer not believed: " + error.code)
+        wait_ms = backoff.failed()
+    except OSError as error:
+        agent.ports.board.show("offline", {"reason": str(error)})
+        wait_ms = backoff.failed()
+    if wait_ms is not None:
+        punches.due_ms = agent.clock.ticks_ms() + wait_ms
 
 
 def upload(agent):

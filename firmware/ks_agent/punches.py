@@ -5,7 +5,6 @@ has stored the punch when it returns "accepted". Uploading is in punch_upload.
 """
 
 from . import life, utf8
-from .allow_list import AllowList
 from .clock import DAY_MS
 from .errors import Corrupt
 from .journal import Full, Journal
@@ -23,6 +22,7 @@ CLOSED = "closed"
 
 BATCH = 20
 ALLOW_FOLDER = "data/allow"
+LIST_PATH = ALLOW_FOLDER + "/list.bin"
 IN_SERVICE = (life.UNREGISTERED, life.ACTIVE)
 SPARE_BYTES = 2048
 # Percents of the capacity, and the last punches that fit, at which the terminal warns.
@@ -43,8 +43,9 @@ class Punches:
         self._store = agent.store
         self._spare = None
         self.journal = Journal(ports.fs, ports.crypto, ports.rng)
-        self.allow_list = AllowList(ports.fs, ports.crypto.sha256)
         self.persons = Persons(ports.crypto.sha256)
+        self._fs = ports.fs
+        self.load_list()
         self.boot = 0
         self.due_ms = None
         self.heard = None
@@ -128,7 +129,7 @@ class Punches:
             pass
 
     def _person(self, credential):
-        if self.allow_list.pages:
+        if self.allow_list is not None:
             try:
                 e1 = self.allow_list.find(credential)
             except (Corrupt, OSError):
@@ -184,10 +185,16 @@ class Punches:
 
     def wants_list(self, version):
         """Whether the allow list that the server names (AL1) is another than the one held."""
-        held = self.allow_list.version
-        if not held and not self.allow_list.pages:
-            held = "none"
+        held = "none" if self.allow_list is None else self.allow_list.version
         return version is not None and version != held
+
+    def load_list(self):
+        """Take up the allow list on flash. Where there is none, nor is its code in memory."""
+        self.allow_list = None
+        if self._store.exists(LIST_PATH):
+            from .allow_list import AllowList
+
+            self.allow_list = AllowList(self._fs, self.persons.sha256)
 
     def clear(self):
         """WIPE: the punches, who punched, and who may; the boot counter lies with the state."""
@@ -195,7 +202,7 @@ class Punches:
         self.due_ms = None
         self.journal.clear()
         self._store.clear(ALLOW_FOLDER)
-        self.allow_list.load()
+        self.load_list()
         self.persons = Persons(self.persons.sha256)
 
     def tokens(self):
@@ -208,7 +215,7 @@ class Punches:
         if self.boot:
             tokens["J1"] = str(journal.used_percent())
             tokens["J2"] = str(journal.left())
-        if self.allow_list.version:
+        if self.allow_list is not None and self.allow_list.version:
             tokens["AL1"] = self.allow_list.version
         return tokens
 

@@ -4,7 +4,7 @@
 """
 
 from . import tokens
-from .envelope import (  # noqa: F401 -- the rest is re-exported: who signs finds all of it here
+from .envelope import (
     LINES,
     TOON,
     b64,
@@ -22,6 +22,38 @@ from .envelope import (  # noqa: F401 -- the rest is re-exported: who signs find
 )
 from .errors import BadSignature, Malformed
 from .message import Canonical, canonical
+
+# With what a message's own signature takes: who signs finds all of it here.
+__all__ = (
+    "LINES",
+    "TOON",
+    "admin_text",
+    "b64",
+    "command_prefix",
+    "compose",
+    "decode_public_key",
+    "hex_text",
+    "key_id",
+    "link_text",
+    "manifest_hash_text",
+    "manifest_text",
+    "parse",
+    "proof_text",
+    "request_digest",
+    "sha256_hex",
+    "sign_command",
+    "sign_message",
+    "sign_pieces",
+    "sign_release",
+    "sign_text",
+    "trust_text",
+    "unb64",
+    "verify_command",
+    "verify_message",
+    "verify_pieces",
+    "verify_release",
+    "verify_text",
+)
 
 _PEM_BEGIN = b"-----BEGINPUBLICKEY-----"
 _PEM_END = b"-----ENDPUBLICKEY-----"
