@@ -37,6 +37,8 @@ SELDOM = (
     "lines",
     "trust_changes",
     "config_check",
+    "config_changes",
+    "identity_changes",
     "signing",
     "command_forms",
     "segment_read",
@@ -271,7 +273,6 @@ class Agent:
         if self.progress.on_trial():
             self._updater().prove()
         if self.config.on_trial:
-            self.config.proven()
             self._effectors().finish_config_trial(True)
         self.ports.board.show("heartbeat", {"TS": answer["TS"]})
         self.punches.hear(answer.get("ACK_SEQ"))

@@ -1,8 +1,8 @@
 """What each command does, one generator a command: (command, payload) -> (ACK1, ACK2) or LATER."""
 
-from . import lines, signing, timetext, trust_changes
+from . import config_changes, identity_changes, lines, signing, timetext, trust_changes
 from .commands import ERROR, LATER, OK, PARTIAL, Commands
-from .config import CONNECTION
+from .config_changes import CONNECTION
 from .effects import Restart
 from .errors import CommandRefused, Malformed, PeerError
 from .log import LEVELS
@@ -54,7 +54,7 @@ class Effectors:
         if name == "RESTART":
             return True
         if name == "APPLY_CONFIG":
-            return agent.config.settle(row["CMD1"])
+            return config_changes.settle(agent.config, agent.store, row["CMD1"])
         if name in ("WIPE", "REVOKE"):
             return LATER if agent.store.exists(WIPE_PATH) else False
         if name == "ROTATE_DEVICE_KEY":
@@ -100,7 +100,9 @@ class Effectors:
             raise Malformed("no configuration")
         if self._agent.config.on_trial:
             raise CommandRefused("BUSY", "another configuration is on trial")
-        self._agent.config.try_out(payload, command["CMD1"])
+        agent = self._agent
+        cmd1 = command["CMD1"]
+        config_changes.try_out(agent.config, agent.store, agent.clock, payload, cmd1)
         return LATER
         yield
 
@@ -183,12 +185,14 @@ class Effectors:
 
     def finish_config_trial(self, applied):
         """The trial of APPLY_CONFIG is over."""
-        cmd1 = self._agent.config.cmd1
+        agent = self._agent
+        cmd1 = agent.config.cmd1
         if applied:
+            config_changes.accept(agent.config, agent.store)
             self.commands.finish(cmd1, OK, "applied")
         else:
             self.commands.finish(cmd1, ERROR, "the old configuration is back")
-        self._agent.config.end_trial()
+        config_changes.end_trial(agent.config, agent.store)
 
     def settle_rotation(self):
         """Before anything else is asked while it is unclear which key the server knows."""
@@ -236,7 +240,7 @@ class Effectors:
         """Dormant; may be interrupted and done again."""
         agent = self._agent
         agent.outbox.clear()
-        agent.identity.erase_key()
+        identity_changes.erase_key(agent.identity, agent.ports)
         agent.trust.forget()
         agent.store.clear(STATE[:-1], LEFT)
         agent.ports.board.show("dormant", {})
@@ -249,8 +253,9 @@ class Effectors:
         agent.punches.clear()
         agent.outbox.clear()
         agent.trust.forget()
-        agent.config.forget({key: record[key] for key in CONNECTION if key in record})
-        agent.identity.forget()
+        connection = {key: record[key] for key in CONNECTION if key in record}
+        config_changes.forget(agent.config, connection)
+        identity_changes.forget(agent.identity)
         self.commands.finish(record["CMD1"], OK, "erased")
         agent.ports.board.show("wiped", {})
 

@@ -4,7 +4,7 @@ Lines are fixed texts with codes and ids in them, never keys, tokens or payloads
 """
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-CAPACITY = 24
+CAPACITY = 16
 MAX_TEXT = 160
 
 

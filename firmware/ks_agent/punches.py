@@ -24,7 +24,7 @@ BATCH = 20
 ALLOW_FOLDER = "data/allow"
 LIST_PATH = ALLOW_FOLDER + "/list.bin"
 IN_SERVICE = (life.UNREGISTERED, life.ACTIVE)
-SPARE_BYTES = 2048
+SPARE_BYTES = 1024
 # Percents of the capacity, and the last punches that fit, at which the terminal warns.
 LEVELS = (80, 95)
 LAST = 99

@@ -3,7 +3,7 @@
 Apart from the agent, because a heartbeat needs none of it.
 """
 
-from . import envelope, life, toon
+from . import config_changes, envelope, identity_changes, life, toon
 from .errors import KsError, LocalError, PeerError
 from .exchange import RTO_MAX_S, RTO_MIN_S, wait_s
 from .identity import TYPE
@@ -27,7 +27,8 @@ class Startup:
         from .new_key import new_seed
 
         try:
-            agent.identity.take_first_seed(new_seed(agent.ports))
+            seed = new_seed(agent.ports)
+            identity_changes.take_first_seed(agent.identity, agent.ports.vault, seed)
         except LocalError as error:
             agent.ports.board.show("no_key", {"reason": str(error)})
             agent.log.error("no key: " + str(error))
@@ -53,7 +54,7 @@ class Startup:
         from .effectors import Effectors  # now, since it takes the room of all the above
 
         Effectors(agent).settle()
-        agent.config.end_trial()
+        config_changes.end_trial(agent.config, agent.store)
         from .journal_boot import open_punches
 
         open_punches(agent)
@@ -71,7 +72,7 @@ class Startup:
         identity = self._agent.identity
         if identity.can("registered"):
             identity.step("registered")
-        identity.spend_token()
+        identity_changes.spend_token(identity)
         self._agent.ports.board.show("registered", {"D1": identity.d1})
 
     def _adopt(self):
@@ -84,13 +85,13 @@ class Startup:
             public = envelope.unb64(agent.identity.public_text())
             record["D1"] = "ks-" + envelope.sha256_hex(agent.ports.crypto, public)[:16]
         record.setdefault("D2", TYPE)
-        agent.identity.adopt(record)
+        identity_changes.adopt(agent.identity, record)
 
     def _configure(self, factory):
         """The factory's configuration: at first, and where the terminal's own was damaged."""
         fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
         try:
-            self._agent.config.start(fields)
+            config_changes.start(self._agent.config, self._agent.store, fields)
         except PeerError as error:
             raise LocalError(FACTORY_PATH + ": " + str(error))
 
