@@ -78,13 +78,7 @@ async def _largest(d1: str, server: str, keys: RoleKeys) -> int:
     release = build(installed_files(), version="1.0.0", counter=1).signed(keys.release)
     files = factory_files(d1, server, keys.trusted(), release)
     tap = _Tap()
-
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds / PACE)
-
-    terminal = Terminal(
-        MemoryFs(files), MemoryVault(), tap, lambda event, detail: None, sleep=sleep
-    )
+    terminal = Terminal(MemoryFs(files), MemoryVault(), tap, lambda event, detail: None, pace=PACE)
     life = asyncio.create_task(terminal.run())
     try:
         async with asyncio.timeout(LIMIT_S):

@@ -45,6 +45,16 @@ def fleet(
         float, typer.Option(min=0, max=1, help="Share of requests, and of answers, that is lost.")
     ] = 0,
     delay_ms: Annotated[int, typer.Option(min=0, help="Longest delay of an exchange.")] = 0,
+    punches: Annotated[
+        float, typer.Option(min=0, help="Punches a minute at each terminal; some are held twice.")
+    ] = 0,
+    storm: Annotated[
+        int,
+        typer.Option(min=0, help="Punches in a row at each terminal, 5 a second, after a third."),
+    ] = 0,
+    outage: Annotated[
+        float, typer.Option(min=0, help="Seconds without a network, from when a storm begins.")
+    ] = 0,
     report: Annotated[
         Path | None, typer.Option(help="Write the report: JSON, or JUnit XML for *.xml.")
     ] = None,
@@ -52,12 +62,16 @@ def fleet(
 ) -> None:
     """Run many terminals in one process, each with its own files, key and connection.
 
-    Exit status 1 when one of them did not register, heartbeat or stay alive.
+    With --punches or --storm people punch, and the server is asked at the end what it has of that.
+
+    Exit status 1 when one of them did not register, heartbeat or stay alive, or when a punch that
+    beeped is not stored exactly once.
     """
     import uvloop
 
     from ks_simulator.fleet import FleetPlan
     from ks_simulator.link import Faults
+    from ks_simulator.people import Traffic
 
     plan = FleetPlan(
         devices,
@@ -66,6 +80,7 @@ def fleet(
         heartbeats=heartbeats,
         pace=pace,
         faults=Faults(loss, loss, delay_ms),
+        traffic=Traffic(punches, storm, outage),
     )
     outcome = uvloop.run(_fleet(plan, server.rstrip("/"), data, quiet=as_json))
     if report is not None:
@@ -79,6 +94,8 @@ def fleet(
 
 
 async def _fleet(plan: FleetPlan, server: str, data: Path | None, quiet: bool) -> Report:
+    from ks_simulator.admin import AdminError
+
     async with AsyncExitStack() as stack:
         source = _theirs(plan, server, data) if server else _own(plan)
         terminals = await stack.enter_async_context(source)
@@ -86,6 +103,8 @@ async def _fleet(plan: FleetPlan, server: str, data: Path | None, quiet: bool) -
         watching = asyncio.create_task(show(terminals))
         try:
             return await terminals.run()
+        except AdminError as error:
+            raise ToolError(f"what became of the punches is unknown: {error}") from None
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -94,7 +113,7 @@ async def _fleet(plan: FleetPlan, server: str, data: Path | None, quiet: bool) -
 @asynccontextmanager
 async def _own(plan: FleetPlan) -> AsyncIterator[Fleet]:
     """Terminals of a server that lives as long as they do."""
-    from ks_simulator.admin import AdminApi
+    from ks_simulator.admin_punches import PunchApi
     from ks_simulator.fleet import Fleet, seeded_bytes
     from ks_simulator.keys import RoleKeys
     from ks_simulator.server import ServerFailed, ServerProcess, server_settings
@@ -108,11 +127,14 @@ async def _own(plan: FleetPlan) -> AsyncIterator[Fleet]:
         )
         server = ServerProcess(settings)
         try:
-            async with server.running():
-                async with AdminApi.connect(server.url, server.admin_token) as api:
-                    await api.whitelist_many(plan.public_keys())
+            async with (
+                server.running(),
+                PunchApi.connect(server.url, server.admin_token) as api,
+            ):
+                await api.whitelist_many(plan.public_keys())
                 release = factory_release(Workspace())
-                yield Fleet(plan, server.url, keys.trusted(), release, seeded_bytes(plan.seed))
+                dice = seeded_bytes(plan.seed)
+                yield Fleet(plan, server.url, keys.trusted(), release, dice, api)
         except ServerFailed as error:
             raise ToolError(f"the server did not start: {error}") from None
 
@@ -120,14 +142,22 @@ async def _own(plan: FleetPlan) -> AsyncIterator[Fleet]:
 @asynccontextmanager
 async def _theirs(plan: FleetPlan, server: str, data: Path | None) -> AsyncIterator[Fleet]:
     """Terminals of a server that runs already."""
+    from ks_simulator.admin_punches import PunchApi
     from ks_simulator.fleet import Fleet
 
     from .factory import admit, factory_release, trust_of
 
     workspace = Workspace.of(data)
     trust = trust_of(workspace)
-    await admit(workspace, server, plan.public_keys())
-    yield Fleet(plan, server, trust, factory_release(workspace))
+    admitted = await admit(workspace, server, plan.public_keys())
+    release = factory_release(workspace)
+    if not plan.traffic.has_punches:
+        yield Fleet(plan, server, trust, release)
+        return
+    if not admitted:
+        raise ToolError("without the admin token nobody can tell what became of the punches")
+    async with PunchApi.connect(server, workspace.find_admin_token()) as api:
+        yield Fleet(plan, server, trust, release, api=api)
 
 
 async def _silent(terminals: Fleet) -> None:
@@ -145,8 +175,14 @@ def _line(figures: dict[str, object], seconds: float) -> str:
         f"{seconds:6.1f} s  {figures['registered']} of {figures['devices']} registered, "
         f"{figures['heartbeats']} heartbeats ({figures['heartbeats_per_second']}/s), "
         f"{figures['offline']} times offline, {figures['refused']} refused, "
-        f"{figures['crashes']} crashes"
+        f"{figures['crashes']} crashes" + _punch_line(figures)
     )
+
+
+def _punch_line(figures: dict[str, object]) -> str:
+    if "punches_held" not in figures:
+        return ""
+    return f", {figures['punches_beeped']} of {figures['punches_held']} punches beeped"
 
 
 async def _live(terminals: Fleet) -> None:
@@ -182,18 +218,34 @@ def _table(terminals: Fleet) -> Table:
     return table
 
 
+def _text(figure: object) -> str:
+    if isinstance(figure, dict):
+        return ", ".join(f"{count} {name}" for name, count in figure.items()) or "0"
+    return str(figure)
+
+
 def _summary(outcome: Report) -> None:
     from rich.table import Table
 
     console = rich_console()
     table = Table("figure", "value", title="fleet", title_justify="left")
     for name, value in outcome.figures.items():
-        table.add_row(name.replace("_", " "), str(value))
+        table.add_row(name.replace("_", " "), _text(value))
     console.print(table)
     failed = [check for check in outcome.checks if not check.ok]
     for check in failed[:SHOWN_TERMINALS]:
         console.print(f"✗ {check.group}: {check.detail}", style="red", markup=False)
     if len(failed) > SHOWN_TERMINALS:
         console.print(f"✗ and {len(failed) - SHOWN_TERMINALS} more", style="red")
+    figures = outcome.figures
+    if "punches_stored" in figures:
+        console.print(
+            "{} {} punches held, {} beeped, {} stored".format(
+                "✓" if figures["punches_beeped"] == figures["punches_stored"] else "✗",
+                figures["punches_held"],
+                figures["punches_beeped"],
+                figures["punches_stored"],
+            )
+        )
     if outcome.ok:
-        console.print(f"✓ all {len(outcome.checks)} terminals did their work", style="green")
+        console.print(f"✓ all {figures['devices']} terminals did their work", style="green")

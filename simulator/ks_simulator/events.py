@@ -50,15 +50,30 @@ _SENTENCES = {
     "update_confirmed": "confirms version {FW2}: a signed heartbeat got through",
     "update_refused": "refuses release {FW1}: {reason}",
     "update_rolled_back": "rolled back {FW2}",
+    "punch": "beeps: {A2}, punch {SEQ} is recorded",
+    "punch_refused": "refuses a punch: {S1}",
+    "punches_uploaded": "its server has every punch up to {ACK_SEQ}",
+    "journal_warning": "the journal is {J1} % full: {J2} more punches fit",
+    "journal_full": "THE JOURNAL IS FULL: no punch is taken",
     "restart": "restarts: {REASON}",
     "crash": "crashed: {TEXT}",
     "dormant": "is dormant: wiped, waits to be provisioned",
     "dead": "has no slot that it can start",
     "wiped": "has erased itself",
 }
-GOOD = frozenset(("registered", "heartbeat", "identify", "update_confirmed", "key_made"))
+GOOD = frozenset(("registered", "heartbeat", "identify", "update_confirmed", "key_made", "punch"))
 BAD = frozenset(
-    ("refused", "unbelievable", "offline", "update_refused", "update_rolled_back", "crash", "dead")
+    (
+        "refused",
+        "unbelievable",
+        "offline",
+        "update_refused",
+        "update_rolled_back",
+        "crash",
+        "dead",
+        "punch_refused",
+        "journal_full",
+    )
 )
 
 

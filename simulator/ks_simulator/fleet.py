@@ -18,16 +18,20 @@ from ks_agent.ports import KEY
 from ks_driver.http import HttpClient
 from ks_server.crypto import NaclCrypto
 
+from .admin_punches import PunchApi
 from .application import Release
 from .keys import TrustedKey, public_text
 from .link import FaultLink, Faults
 from .memory import MemoryFs, MemoryVault
+from .people import People, Traffic
 from .provision import device_seed, factory_files
+from .punching import ACCEPTED, Reconciliation, reconcile
 from .report import Check, Report
 from .terminal import RandomBytes, Terminal
 
 START_RATE = 200
 DEFAULT_PREFIX = "sim"
+ASKED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class FleetPlan:
     prefix: str = DEFAULT_PREFIX
     faults: Faults = field(default_factory=Faults)
     start_rate: float = START_RATE
+    traffic: Traffic = field(default_factory=Traffic)
 
     def ids(self) -> list[str]:
         """D1 of every terminal."""
@@ -77,7 +82,10 @@ class Seen:
 
 
 class Fleet:
-    """The terminals of a plan. `random_for(d1)` gives each its source of random bytes."""
+    """The terminals of a plan. `random_for(d1)` gives each its source of random bytes.
+
+    `api` is asked at the end what has become of the punches; where people punch, it is needed.
+    """
 
     def __init__(
         self,
@@ -86,11 +94,16 @@ class Fleet:
         trust: Sequence[TrustedKey],
         release: Release,
         random_for: Callable[[str], RandomBytes] = lambda d1: os.urandom,
+        api: PunchApi | None = None,
     ) -> None:
         self.plan = plan
         self.seen = {d1: Seen(d1) for d1 in plan.ids()}
         self.total: Counter[str] = Counter()
         self.links: dict[str, FaultLink] = {}
+        self.people = People(plan.traffic, plan.seed)
+        self.punches: dict[str, Reconciliation] = {}
+        self._api = api
+        self._terminals: dict[str, Terminal] = {}
         self._server = server
         self._trust = trust
         self._release = release
@@ -108,21 +121,78 @@ class Fleet:
     async def run(self) -> Report:
         """Run the plan and judge it."""
         self._start = time.monotonic()
+        self._terminals = {d1: self._terminal(d1) for d1 in self.seen}
         lives = [
             asyncio.create_task(self._live(d1, index / self.plan.start_rate))
             for index, d1 in enumerate(self.seen)
         ]
         try:
-            async with asyncio.timeout(self.plan.duration_s):
-                await self._enough.wait()
-        except TimeoutError:
-            pass
+            await self._last(asyncio.create_task(self._trouble()))
         finally:
             seconds = self.seconds
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
+        if self._api is not None:
+            await self._reconcile(self._api)
         return self.report(seconds)
+
+    async def _last(self, trouble: asyncio.Task[None]) -> None:
+        """Until it is enough or takes too long, and what was begun has come to its end."""
+        wandering = asyncio.create_task(self._wander())
+        try:
+            try:
+                async with asyncio.timeout(self.plan.duration_s):
+                    await self._enough.wait()
+            except TimeoutError:
+                pass
+            await trouble
+        finally:
+            trouble.cancel()
+            wandering.cancel()
+            await asyncio.gather(trouble, wandering, return_exceptions=True)
+        await self.people.settled()
+
+    async def _wander(self) -> None:
+        """People punch here and there."""
+        await asyncio.gather(
+            *(self.people.wander(d1, terminal) for d1, terminal in self._terminals.items())
+        )
+
+    async def _trouble(self) -> None:
+        """The storm, and the outage in which it comes."""
+        traffic = self.plan.traffic
+        if not traffic.storm and not traffic.outage_s:
+            return
+        await asyncio.sleep(self.plan.duration_s / 3)
+        if traffic.outage_s:
+            self.outage()
+        storms = [
+            asyncio.create_task(self.people.storm(d1, terminal))
+            for d1, terminal in self._terminals.items()
+        ]
+        try:
+            await asyncio.sleep(traffic.outage_s)
+            self.restore()
+            await asyncio.gather(*storms)
+        finally:
+            for storm in storms:
+                storm.cancel()
+
+    async def _reconcile(self, api: PunchApi) -> None:
+        """Ask the server what it has of each terminal's punches."""
+        turns = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(d1: str) -> None:
+            answers = self.people.ledger.answers[d1]
+            jids = sorted({answer.jid for answer in answers if answer.jid})
+            async with turns:
+                journals = await api.journals(d1) if jids else []
+                rows = [row for jid in jids for row in await api.punches(d1=d1, jid=jid)]
+            ours = [journal for journal in journals if journal["jid"] in jids]
+            self.punches[d1] = reconcile(answers, rows, ours)
+
+        await asyncio.gather(*(ask(d1) for d1 in self.people.ledger.answers))
 
     def outage(self) -> None:
         """Take every terminal's link away."""
@@ -138,6 +208,10 @@ class Fleet:
         """Each terminal must register, heartbeat as often as asked, and never crash."""
         wanted = self.plan.heartbeats or 1
         checks = [self._check(seen, wanted, seconds) for seen in self.seen.values()]
+        checks += [
+            Check("every punch that beeped is stored once, in order", found.ok, str(found), d1)
+            for d1, found in self.punches.items()
+        ]
         return Report("fleet", checks, self.figures(seconds), seconds)
 
     def figures(self, seconds: float) -> dict[str, object]:
@@ -157,7 +231,29 @@ class Fleet:
             "crashes": self.total["crash"],
             "updates_confirmed": self.total["update_confirmed"],
             "link_faults": sum(link.failures for link in self.links.values()),
+            **(self._punch_figures() if self.plan.traffic.has_punches else {}),
         }
+
+    def _punch_figures(self) -> dict[str, object]:
+        ledger = self.people.ledger
+        outcomes = ledger.outcomes()
+        beeped = outcomes.pop(ACCEPTED, 0)
+        figures: dict[str, object] = {
+            "punches_held": beeped + outcomes.total(),
+            "punches_beeped": beeped,
+            "punches_refused": dict(sorted(outcomes.items())),
+            "beep_ms_median": round(ledger.percentile_ms(0.5), 3),
+            "beep_ms_99_percent": round(ledger.percentile_ms(0.99), 3),
+        }
+        if self.punches:
+            total = sum(self.punches.values(), Reconciliation())
+            figures |= {
+                "punches_stored": total.stored,
+                "punches_lost": total.lost,
+                "punch_gaps": total.gaps,
+                "punch_duplicates_dropped": total.duplicates_dropped,
+            }
+        return figures
 
     def _check(self, seen: Seen, wanted: int, seconds: float) -> Check:
         wrong = []
@@ -178,7 +274,7 @@ class Fleet:
 
     async def _live(self, d1: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        await self._terminal(d1).run()
+        await self._terminals[d1].run()
 
     def _terminal(self, d1: str) -> Terminal:
         dice = random.Random(f"{self.plan.seed}|{d1}|link")
@@ -197,16 +293,14 @@ class Fleet:
             observe,
             crypto=self._crypto,
             random_bytes=self._random_for(d1),
-            sleep=self._sleep,
+            pace=self.plan.pace,
         )
-
-    async def _sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.plan.pace)
 
     def _observe(self, d1: str, event: str, detail: Mapping[str, str]) -> None:
         seen = self.seen[d1]
         seen.events[event] += 1
         self.total[event] += 1
+        self.people.observe(d1, event, detail)
         if event == "heartbeat":
             if seen.first_heartbeat_s is None:
                 seen.first_heartbeat_s = self.seconds

@@ -1,7 +1,7 @@
 """Terminals as processes of their own: `python3 DIR/boot.py DIR`, or a MicroPython interpreter.
 
 A supervisor does what hardware does: it starts stage 0 again after a restart (exit status 75) and
-after a crash, and can cut the power (SIGKILL).
+after a crash, can cut the power (SIGKILL), and holds cards to the reader (lines on stdin).
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ks_driver.host import escape
+
 from .children import bound_to_parent
 from .events import Event, parse_event
+from .punching import CLOSED, UNHEARD, Answer, Answers, answered
 
 RESTART_STATUS = 75
 DORMANT_STATUS = 0
@@ -23,6 +26,9 @@ NO_SLOT_STATUS = 78
 CRASH_PAUSE_S = 1.0
 KEPT_LINES = 200
 LINE_LIMIT_BYTES = 256 * 1024
+HOLD_PAUSE_S = 0.2
+
+READER = {"KS_READER": "stdin"}
 
 Watcher = Callable[["ProcessTerminal", Event], None]
 Listener = Callable[[str], None]
@@ -57,6 +63,7 @@ class ProcessTerminal:
         self._process: Process | None = None
         self._is_cut = False
         self._changed = asyncio.Event()
+        self._answers = Answers()
 
     async def run(self) -> None:
         """Run until dormant, dead or cancelled. Cancelling cuts the power."""
@@ -98,6 +105,39 @@ class ProcessTerminal:
             self._is_cut = True
             self._process.kill()
 
+    def punch(self, credential: str, method: str = "RFID", key: str = "") -> asyncio.Future[Answer]:
+        """Hold a credential to the reader; gives the answer to come.
+
+        It is UNHEARD when the terminal has no power or loses it, or restarts, before it answers.
+        """
+        words = ["PUNCH", escape(credential), escape(method), escape(key)]
+        if self.send(" ".join(words).rstrip(" ")):
+            return self._answers.held(credential)
+        return answered(Answer(credential, UNHEARD))
+
+    async def hold(
+        self, credential: str, method: str = "RFID", key: str = "", pause_s: float = HOLD_PAUSE_S
+    ) -> list[Answer]:
+        """Hold a credential to the reader as a person does, until it says something; all answers.
+
+        While the terminal has no power, boots or restarts, there is none, or "closed".
+        """
+        answers = [await self.punch(credential, method, key)]
+        while answers[-1].outcome in (UNHEARD, CLOSED):
+            await asyncio.sleep(pause_s)
+            answers.append(await self.punch(credential, method, key))
+        return answers
+
+    def send(self, line: str) -> bool:
+        """A line to its stdin; False when it does not run."""
+        process = self._process
+        if process is None or process.returncode is not None or process.stdin is None:
+            return False
+        if self._is_cut or process.stdin.is_closing():
+            return False
+        process.stdin.write(line.encode() + b"\n")
+        return True
+
     async def _boot(self) -> bool:
         self.boots += 1
         self._tell(Event("boot", {"BOOT": str(self.boots)}))
@@ -105,15 +145,16 @@ class ProcessTerminal:
             *self.command,
             str(self.folder / "boot.py"),
             str(self.folder),
-            stdin=DEVNULL,
+            stdin=PIPE,
             stdout=PIPE,
             stderr=STDOUT,
             limit=LINE_LIMIT_BYTES,
             start_new_session=True,  # Ctrl-C is for the supervisor
             preexec_fn=bound_to_parent(signal.SIGKILL),
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"} | READER,
         )
         await self._listen(self._process)
+        self._answers.silence()
         return await self._after(await self._process.wait())
 
     async def _listen(self, process: Process) -> None:
@@ -150,6 +191,7 @@ class ProcessTerminal:
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
+        self._answers.hear(event)
         self._changed.set()
         if self._watcher is not None:
             self._watcher(self, event)

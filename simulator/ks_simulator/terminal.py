@@ -6,22 +6,22 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ks_agent.ports import Ports
 from ks_driver.build import built_ms
-from ks_driver.loop import drive
+from ks_driver.loop import WakeableSleep, drive
 
 from .keys import CRYPTO
 from .loader import agent_class, stage_0
+from .punching import CLOSED
 
 CRASH_PAUSE_S = 1.0
 MEMORY_USED_BYTES = 96 * 1024
 TEMPERATURE_C = "41.5"
 
 Observer = Callable[[str, Mapping[str, str]], None]
-Sleeper = Callable[[float], Awaitable[None]]
 RandomBytes = Callable[[int], bytes]
 
 
@@ -73,12 +73,23 @@ class Board:
         self._observer(event, {key: str(value) for key, value in detail.items()})
 
 
+class PacedSleep(WakeableSleep):
+    """A terminal's sleep: `pace` divides it, `rouse()` ends it."""
+
+    def __init__(self, pace: float = 1.0) -> None:
+        WakeableSleep.__init__(self)
+        self._pace = pace
+
+    async def _wake_after(self, seconds: float) -> None:
+        await WakeableSleep._wake_after(self, seconds / self._pace)
+
+
 class Terminal:
     """A provisioned file system brought to life.
 
     `observer(event, detail)` hears what the board shows, and `boot`, `restart`, `crash`,
-    `dormant` and `dead` from the world around it. What is on `fs` and in `vault` is all that
-    lives on over a restart.
+    `dormant` and `dead` from the world around it. `pace` divides every wait. What is on `fs` and
+    in `vault` is all that lives on over a restart.
     """
 
     def __init__(
@@ -90,7 +101,7 @@ class Terminal:
         *,
         crypto: Any = CRYPTO,
         random_bytes: RandomBytes = os.urandom,
-        sleep: Sleeper = asyncio.sleep,
+        pace: float = 1.0,
         crash_pause_s: float = CRASH_PAUSE_S,
     ) -> None:
         self.fs = fs
@@ -100,10 +111,12 @@ class Terminal:
         self._observer = observer
         self._crypto = crypto
         self._rng = Rng(random_bytes)
-        self._sleep = sleep
+        self._pace = pace
         self._crash_pause_s = crash_pause_s
         self._life: asyncio.Task[str | None] | None = None
         self._cycling = False
+        self._agent: Any = None
+        self._sleep: Any = PacedSleep(pace)
 
     async def run(self) -> None:
         """Live until dormant, dead (no good slot) or cancelled; cancelling cuts the power."""
@@ -120,6 +133,14 @@ class Terminal:
         if self._life is not None and not self._life.done():
             self._cycling = True
             self._life.cancel()
+
+    def punch(self, credential: str, method: str = "RFID", key: str = "") -> str:
+        """Hold a credential to the reader; gives what it says, CLOSED while it does not run."""
+        if self._agent is None:
+            return CLOSED
+        outcome = str(self._agent.punches.take(credential, method, key))
+        self._sleep.rouse()
+        return outcome
 
     async def _boot(self) -> bool:
         self.boots += 1
@@ -153,11 +174,15 @@ class Terminal:
 
     async def _live(self, slot: str) -> str | None:
         try:
+            self._sleep = PacedSleep(self._pace)
             agent = agent_class(self.fs, slot)(self._ports(slot))
+            self._agent = agent
             reason: str | None = await drive(agent.run(), self.http, self.fs, self._sleep)
             return reason
         except SystemExit as leaving:  # would end this whole process, not one terminal
             raise RuntimeError(f"the application left: {leaving}") from None
+        finally:
+            self._agent = None
 
     def _ports(self, slot: str) -> Ports:
         return Ports(

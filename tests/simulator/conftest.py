@@ -40,7 +40,7 @@ class Watched:
             self.vault,
             self.link,
             self._observe,
-            sleep=lambda seconds: asyncio.sleep(seconds / PACE),
+            pace=PACE,
             crash_pause_s=0.01,
         )
         self.life = asyncio.create_task(self.terminal.run())

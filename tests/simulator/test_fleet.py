@@ -4,9 +4,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from ks_simulator.admin_punches import PunchApi
 from ks_simulator.fleet import Fleet, FleetPlan, seeded_bytes
 from ks_simulator.keys import RoleKeys
 from ks_simulator.link import Faults
+from ks_simulator.people import Traffic
 from tests.simulator.conftest import Site
 
 SiteMaker = Callable[..., Any]
@@ -66,6 +68,50 @@ async def test_an_outage_of_all_links_is_seen_by_all(site: SiteMaker) -> None:
         original, fleet._observe = fleet._observe, observed  # type: ignore[method-assign]
         await fleet.run()
         assert all(seen.events["offline"] for seen in fleet.seen.values())
+
+
+async def punched(here: Site, plan: FleetPlan) -> Fleet:
+    """A fleet that asks the server for its punches, not yet run."""
+    await here.api.whitelist_many(plan.public_keys())
+    trust, release = here.keys.trusted(), here.release("1.0.0", 1)
+    return Fleet(plan, here.url, trust, release, api=PunchApi(here.api._client))
+
+
+async def test_punches_through_a_storm_an_outage_and_losses_all_arrive(site: SiteMaker) -> None:
+    async with site() as here:
+        traffic = Traffic(per_minute=240, storm=12, outage_s=0.5)
+        plan = FleetPlan(
+            3, seed=4, duration_s=4.5, pace=20, faults=Faults(0.1, 0.1, 5), traffic=traffic
+        )
+        fleet = await punched(here, plan)
+        report = await fleet.run()
+        assert report.ok, report.as_json()
+        figures = report.figures
+        assert figures["punches_beeped"] == figures["punches_stored"] >= 36
+        refused = sum(figures["punches_refused"].values())
+        assert figures["punches_held"] == figures["punches_beeped"] + refused
+        assert figures["punch_gaps"] == figures["punches_lost"] == 0
+        assert len(report.checks) == 6
+        assert all(seen.events["offline"] for seen in fleet.seen.values())
+
+
+async def test_a_punch_that_beeped_and_is_not_stored_fails_the_run(site: SiteMaker) -> None:
+    async with site() as here:
+        plan = FleetPlan(1, seed=4, duration_s=1.5, pace=20, traffic=Traffic(storm=3))
+        fleet = await punched(here, plan)
+        api = fleet._api
+        assert api is not None
+        punches = api.punches
+
+        async def short(limit: int = 0, **query: str) -> list[dict[str, Any]]:
+            return (await punches(limit, **query))[:-1]
+
+        api.punches = short  # type: ignore[method-assign]
+        report = await fleet.run()
+        assert not report.ok
+        assert report.figures["punches_beeped"] == 3
+        assert report.figures["punches_stored"] == 2
+        assert "1 lost" in report.checks[-1].detail
 
 
 def test_the_seed_decides_ids_and_keys() -> None:

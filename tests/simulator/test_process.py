@@ -80,3 +80,39 @@ async def test_waiting_in_vain_tells_what_was_printed(tmp_path: Path) -> None:
     await made.run()
     with pytest.raises(TimeoutError, match=r"dev showed no heartbeat\n(?s:.*)odd"):
         await made.wait_for("heartbeat", 0.01)
+
+
+ANSWERING = """
+for line in sys.stdin:
+    word = line.split()[1]
+    if word == "cut":
+        break
+    if word == "no":
+        print("EVENT punch_refused S1=unknown", flush=True)
+    else:
+        print("EVENT punch S1=accepted A2=IN JID=aa SEQ=" + str(runs + 1), flush=True)
+"""
+
+
+async def test_a_card_held_to_its_reader_is_answered_through_its_lines(tmp_path: Path) -> None:
+    made = terminal(tmp_path, ANSWERING + "sys.exit(0)")
+    assert (await made.punch("early")).outcome == "unheard"
+    life = asyncio.create_task(made.run())
+    await made.wait_for("run", 20)
+    answers = [made.punch(card) for card in ("A b", "no", "cut", "late")]
+    await life
+    assert [(await answer).outcome for answer in answers] == [
+        "accepted", "unknown", "unheard", "unheard"
+    ]  # fmt: skip
+    assert (await answers[0]).credential == "A b"
+
+
+async def test_a_person_holds_the_card_again_until_there_is_an_answer(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "if runs == 0: sys.stdin.readline(); sys.exit(75)\n" + ANSWERING)
+    life = asyncio.create_task(made.run())
+    await made.wait_for("run", 20)
+    answers = await made.hold("A", pause_s=0.01)
+    assert {answer.outcome for answer in answers[:-1]} == {"unheard"}
+    assert (answers[-1].outcome, answers[-1].seq) == ("accepted", 2)
+    life.cancel()
+    await asyncio.wait([life])

@@ -169,6 +169,22 @@ async def test_a_crash_in_the_moment_of_a_power_cut_does_not_give_the_power_back
         assert watched.count("boot") == 1
 
 
+async def test_a_punch_is_taken_at_any_moment_and_stored_soon(site: SiteMaker) -> None:
+    async with site() as here:
+        watched: Watched = here.terminal("dev_1")
+        assert watched.terminal.punch("12E45678") == "closed"
+        await watched.until("heartbeat")
+        outcomes = [watched.terminal.punch(card) for card in ("12E45678", "12E45678", "B", "")]
+        assert outcomes == ["accepted", "duplicate", "accepted", "unknown"]
+        uploaded = await watched.until("punches_uploaded")
+        assert uploaded.detail["ACK_SEQ"] == "2"
+        assert watched.count("punch") == 2
+        assert watched.count("punch_refused") == 2
+        watched.life.cancel()
+        await asyncio.wait([watched.life])
+        assert watched.terminal.punch("C") == "closed"
+
+
 def test_installed_code_is_used_where_the_slot_holds_the_same() -> None:
     here = Site("http://127.0.0.1:1", _keys(), None)  # type: ignore[arg-type]
     same, changed = here.release("1.0.0", 1), here.release("1.0.0", 1, ks_agent__agent=NEW_CODE)
