@@ -10,7 +10,7 @@ import os
 import sys
 
 RECORD = "data/state/boot.toon"
-MAX_TRIES, MAX_BYTES = 3, 8192
+MAX_TRIES, MAX_BYTES = 3, 12288
 PATH = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-"
 TABLE = "FILE[%d]{PATH,SHA256,SIZE}:"
 OTHER = {"a": "b", "b": "a"}

@@ -10,7 +10,7 @@ from . import signing, tokens, toon, utf8
 from .errors import Malformed
 
 HEAD_BYTES = 128
-MANIFEST_MAX_BYTES = 8192
+MANIFEST_MAX_BYTES = 12288
 MAX_FILES = 96
 APPLICATION = "application"
 

@@ -60,7 +60,7 @@ def test_a_malformed_manifest_is_refused():
         refuses_manifest(good.replace(old, new))
     refuses_manifest(b"")
     refuses_manifest(b"\n")
-    refuses_manifest(good + b"\n" * 8192)
+    refuses_manifest(good + b"\n" * 12288)
     refuses_manifest(good[:-12])
 
 
