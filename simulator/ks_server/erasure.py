@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .db.schema import punch_conflicts, punches
+from .db.punch_schema import punch_conflicts, punches
 
 BATCH_MAX: Final = 5_000
 

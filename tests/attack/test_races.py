@@ -9,7 +9,8 @@ import pytest
 
 from ks_agent import signing, timetext
 from ks_agent.tokens import kind_of
-from ks_server.db.schema import commands, devices, punches
+from ks_server.db.punch_schema import punches
+from ks_server.db.schema import commands, devices
 from tests.attack.conftest import Start
 from tests.attack.requests import OPS, prepare, request, rotation
 from tests.attack.terminal import ADMIN_SEEDS

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import httpx
 
 from ks_server.app import Application, create_app
-from ks_server.db.schema import metadata
+from ks_server.db.base import metadata
 from ks_server.settings import FixedSettings
 from ks_simulator.application import Release
 from tests.attack.terminal import (

@@ -13,7 +13,8 @@ from sqlalchemy import func, insert, select
 from ks_agent import lines, schema, signing, timetext, tokens
 from ks_server.context import Context, open_context
 from ks_server.crypto import NaclCrypto
-from ks_server.db.schema import commands, metadata, releases, whitelist
+from ks_server.db.base import metadata
+from ks_server.db.schema import commands, releases, whitelist
 from ks_server.device_api import device_app
 from ks_server.hooks import EVENTS, Hooks
 from ks_server.settings import DAY_MS, FixedSettings

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from ks_server.db.schema import punches
+from ks_server.db.punch_schema import punches
 
 from .admin_support import NOW_MS, Admin
 

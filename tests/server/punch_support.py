@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from ks_agent import timetext
 from ks_agent.punch import prev_of, punch_hash
-from ks_server.db.schema import journals, punches
+from ks_server.db.punch_schema import journals, punches
 
 from .admin_support import NOW_MS, Admin
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from ks_server.admin.tokens import token_hash
+from ks_server.db.punch_schema import punches
 from ks_server.db.schema import (
     devices,
     firmware_acks,
@@ -16,7 +17,6 @@ from ks_server.db.schema import (
     log_rows,
     log_uploads,
     otrts,
-    punches,
     whitelist,
 )
 from ks_server.settings import DAY_MS

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ks_server.db.schema import admin_actions, credentials, employees, punch_conflicts, punches
+from ks_server.db.punch_schema import credentials, employees, punch_conflicts, punches
+from ks_server.db.schema import admin_actions
 
 from .admin_support import NOW_MS, Admin, after, open_admin
 from .people_support import ANN, site, store, stored, upload

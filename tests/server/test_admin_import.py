@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ks_server.db.schema import admin_actions, credentials, employees
+from ks_server.db.punch_schema import credentials, employees
+from ks_server.db.schema import admin_actions
 
 from .admin_support import Admin, open_admin
 from .people_support import ANN, counts, site, stored, upload

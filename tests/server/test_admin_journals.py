@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ks_server.db.schema import punch_conflicts, punch_findings, punch_gaps
+from ks_server.db.punch_schema import punch_conflicts, punch_findings, punch_gaps
 
 from .admin_support import NOW_MS, Admin, after, open_admin
 from .punch_support import JID, add, add_journal, chain, store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ks_server import receipts
-from ks_server.db.schema import punch_findings, punch_gaps, punches
+from ks_server.db.punch_schema import punch_findings, punch_gaps, punches
 from ks_server.housekeeping import Housekeeping
 
 from .admin_support import CRYPTO, NOW_MS, SERVER_SEED, Admin, open_admin

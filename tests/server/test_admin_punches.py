@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from ks_server.db.schema import punch_findings, punches
+from ks_server.db.punch_schema import punch_findings, punches
 
 from .admin_support import NOW_MS, Admin, after, open_admin
 from .punch_support import JID, add, chain, store

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from ks_server import receipts
-from ks_server.db.schema import punches
+from ks_server.db.punch_schema import punches
 
 from .admin_support import CRYPTO, SERVER_SEED, Admin, after, open_admin
 from .punch_support import JID, chain, store

@@ -13,7 +13,8 @@ from sqlalchemy import insert, update
 
 from ks_agent.allow_pages import PAGES_MAX, page_of, text_digest
 from ks_agent.tokens import ANSWER_MAX_BYTES, VALUE_MAX_BYTES
-from ks_server.db.schema import credentials, devices, employees, sites
+from ks_server.db.punch_schema import credentials, employees
+from ks_server.db.schema import devices, sites
 from ks_server.repository import allow_list
 from tests.server.client import Device, Server
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ks_server.db.schema import punches
+from ks_server.db.punch_schema import punches
 from tests.server.client import Device, Server
 
 JID = "0123456789abcdef"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ks_agent import lines, toon
 from ks_agent.tokens import ANSWER_MAX_BYTES
-from ks_server.db.schema import journals, log_rows, log_uploads, punch_gaps, punches
+from ks_server.db.punch_schema import journals, punch_gaps, punches
+from ks_server.db.schema import log_rows, log_uploads
 from ks_server.punch_chain import missing
 from tests.server.client import LINES, TOON, Answer, Device, Server
 

@@ -15,17 +15,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from ks_agent import signing
-from ks_server.db.schema import (
-    commands,
-    devices,
-    fence,
-    heartbeats,
-    log_rows,
-    metadata,
-    nonces,
-    punches,
-    raw_messages,
-)  # fmt: skip
+from ks_server.db.base import metadata  # fmt: skip
+from ks_server.db.punch_schema import punches
+from ks_server.db.schema import commands, devices, fence, heartbeats, log_rows, nonces, raw_messages
 from ks_server.housekeeping import Housekeeping
 from tests.server.client import CRYPTO, Clock, public_text, read, running_server
 

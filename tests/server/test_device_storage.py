@@ -17,17 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent.message import canonical
 from ks_server import audit
+from ks_server.db.base import metadata  # fmt: skip
 from ks_server.db.engine import open_engine
 from ks_server.db.migrate import upgrade
-from ks_server.db.schema import (
-    heartbeats,
-    log_rows,
-    log_uploads,
-    metadata,
-    otrts,
-    raw_messages,
-    whitelist,
-)  # fmt: skip
+from ks_server.db.schema import heartbeats, log_rows, log_uploads, otrts, raw_messages, whitelist
 from ks_server.housekeeping import Housekeeping
 from ks_server.limits import Limits, Windows
 from ks_server.writer import Unavailable

@@ -17,14 +17,14 @@ from ks_agent.schema import EVENT_FIELDS
 from ks_agent.tokens import is_integer
 from ks_server import punch_chain
 from ks_server.db.bulk import Query
-from ks_server.db.schema import (
+from ks_server.db.punch_schema import (  # fmt: skip
     journals,
     punch_conflicts,
     punch_findings,
     punch_gaps,
     punches,
-    raw_messages,
-)  # fmt: skip
+)
+from ks_server.db.schema import raw_messages
 from ks_server.repository import punches as punches_of
 from tests.server.client import Device, Server
 from tests.server.journal_support import Journal

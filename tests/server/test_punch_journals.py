@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ks_server.db.schema import journals, punch_findings, punch_gaps
+from ks_server.db.punch_schema import journals, punch_findings, punch_gaps
 from tests.server.client import Device, Server
 from tests.server.journal_support import Journal
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from ks_server.db.schema import credentials, employees, punches
+from ks_server.db.punch_schema import credentials, employees, punches
 from ks_server.repository import people
 from tests.server.client import Device, Server
 from tests.server.journal_support import Journal

@@ -6,16 +6,15 @@ from pathlib import Path
 
 from sqlalchemy import update
 
-from ks_server.db.schema import (
+from ks_server.db.punch_schema import (  # fmt: skip
     credentials,
-    devices,
     employees,
     journals,
     punch_findings,
     punch_gaps,
     punches,
-    sites,
-)  # fmt: skip
+)
+from ks_server.db.schema import devices, sites
 from ks_server.repository import people
 from tests.server.client import Clock, running_server
 from tests.server.journal_support import Journal

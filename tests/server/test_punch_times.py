@@ -8,7 +8,7 @@ import pytest
 
 from ks_agent import timetext
 from ks_server.db.bulk import Query
-from ks_server.db.schema import employees, punches, time_references
+from ks_server.db.punch_schema import employees, punches, time_references
 from ks_server.repository import time_references as references_of
 from tests.server.client import Device, Server
 from tests.server.journal_support import Journal

@@ -64,9 +64,14 @@ def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     "text",
-    ["", "name = 1", 'name = "b"\nchip = "c"\nflash = "x"', 'name = "other"\nchip = "c"\nflash = 1\n'
-     "[partitions]\ndata = { size = 1 }", "[["],
-)  # fmt: skip
+    [
+        "",
+        "[[",
+        "name = 1",
+        'name = "b"\nchip = "c"\nflash = "x"',
+        'name = "other"\nchip = "c"\nflash = 1\n[partitions]\ndata = { size = 1 }',
+    ],
+)
 def test_a_board_that_is_none_is_refused_and_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "board.toml").write_text(text, encoding="utf-8")

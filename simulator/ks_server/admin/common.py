@@ -17,7 +17,8 @@ from ks_agent import signing, timetext, tokens
 from ks_agent.errors import Malformed, PeerError
 
 from ..context import Context
-from ..db.schema import admin_actions, storable
+from ..db.base import storable
+from ..db.schema import admin_actions
 from .errors import ApiError
 
 PAGE_DEFAULT: Final = 50

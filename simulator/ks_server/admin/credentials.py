@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import people_csv
 from ..days import zone as zone_named
-from ..db.schema import credentials, employees, sites, storable
+from ..db.base import storable
+from ..db.punch_schema import credentials, employees
+from ..db.schema import sites
 from .common import MAX_INTEGER, Form, Page, Paging, Server, fetch_page, found, record, time_text
 from .errors import ApiError
 from .people_changes import change, people_changed

@@ -10,7 +10,8 @@ from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..context import Context
-from ..db.schema import commands, devices, heartbeats, storable
+from ..db.base import storable
+from ..db.schema import commands, devices, heartbeats
 from .common import (
     MAX_INTEGER,
     DevicePath,

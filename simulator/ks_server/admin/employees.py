@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import people_csv
 from ..days import zone as zone_named
-from ..db.schema import credentials, employees, sites, storable
+from ..db.base import storable
+from ..db.punch_schema import credentials, employees
+from ..db.schema import sites
 from ..people_csv import Person, external_id, person_name
 from . import people_store
 from .common import (

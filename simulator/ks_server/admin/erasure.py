@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import erasure
 from ..context import Context
-from ..db.schema import credentials, employees
+from ..db.punch_schema import credentials, employees
 from .common import Form, Server, found, record
 from .credentials import CredentialText
 from .people_changes import change

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import punch_findings
+from ..db.punch_schema import punch_findings
 from .common import (
     MAX_INTEGER,
     DeviceId,

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import devices, journals, punch_conflicts, punch_findings, punch_gaps, punches
+from ..db.punch_schema import journals, punch_conflicts, punch_findings, punch_gaps, punches
+from ..db.schema import devices
 from .common import DevicePath, Page, Paging, Server, fetch_one, fetch_page, time_text
 
 router = APIRouter(tags=["punches"])

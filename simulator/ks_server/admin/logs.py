@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 from sqlalchemy import Row, Select, select
 
-from ..db.schema import admin_actions, firmware_acks, log_rows, log_uploads, storable
+from ..db.base import storable
+from ..db.schema import admin_actions, firmware_acks, log_rows, log_uploads
 from .common import MAX_INTEGER, DeviceId, Page, Paging, Server, fetch_one, fetch_page, time_text
 
 router = APIRouter(tags=["logs"])

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import commands, devices, firmware_acks, punch_gaps, punches, releases, whitelist
+from ..db.punch_schema import punch_gaps, punches
+from ..db.schema import commands, devices, firmware_acks, releases, whitelist
 from ..settings import DAY_MS
 from .common import Server, time_text
 

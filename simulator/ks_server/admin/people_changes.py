@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Row, and_, case, false, or_, select, updat
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..context import Context
+from ..db.punch_schema import credentials, employees, punches
 from ..db.runner import Work
-from ..db.schema import credentials, employees, punches
 from ..repository import allow_list, people
 from .people_store import pieces
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, insert, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..days import zone as zone_named
-from ..db.schema import credentials, employees
+from ..db.punch_schema import credentials, employees
 from ..people_csv import LineError, Person
 from .zones import UTC_NAME, day_end_ms, day_start_ms, zones_of_sites
 

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..days import day_range
 from ..days import zone as zone_named
-from ..db.schema import devices, employees, punch_findings, punches, sites, storable
+from ..db.base import storable
+from ..db.punch_schema import employees, punch_findings, punches
+from ..db.schema import devices, sites
 from .common import DeviceId, time_text
 from .errors import ApiError
 from .zones import (

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from .. import receipts
 from ..context import Context
-from ..db.schema import punches
+from ..db.punch_schema import punches
 from ..receipts import ReceiptError
 from .common import MAX_INTEGER, DeviceId, Form, Server, record, time_text
 from .errors import ApiError

@@ -10,7 +10,8 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import devices, sites, storable
+from ..db.base import storable
+from ..db.schema import devices, sites
 from .common import Form, Page, Paging, Server, fetch_one, fetch_page, record, time_text
 from .errors import ApiError
 from .people_changes import change

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from ks_server.db.schema import metadata
+from ks_server.db.base import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -25,7 +25,8 @@ from ks_agent import tokens
 from ks_agent.allow_pages import PAGES_MAX, page_of, page_text, text_digest
 from ks_agent.errors import Malformed
 
-from ..db.schema import credentials, employees, sites
+from ..db.punch_schema import credentials, employees
+from ..db.schema import sites
 from ..log import get_logger
 
 if TYPE_CHECKING:

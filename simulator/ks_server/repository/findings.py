@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import punch_findings, punch_gaps
+from ..db.punch_schema import punch_findings, punch_gaps
 from ..log import get_logger
 from ..metrics import Metrics
 from ..punch_chain import Finding

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..db.schema import journals, punches
+from ..db.punch_schema import journals, punches
 from ..punch_chain import Finding
 from . import findings
 from .punches import record_gaps

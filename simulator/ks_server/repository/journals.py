@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db.bulk import Bulk, Query
-from ..db.schema import journals
+from ..db.punch_schema import journals
 
 _mine: Final = (journals.c.d1 == bindparam("id"), journals.c.jid == bindparam("journal"))
 _columns: Final = (

@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, bindparam, literal_column, null, select, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db.bulk import Among, Bulk
-from ..db.schema import credentials, employees, punches
+from ..db.punch_schema import credentials, employees, punches
 
 UNKNOWN: Final = "unknown_person"
 INACTIVE: Final = "inactive"

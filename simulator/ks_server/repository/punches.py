@@ -13,8 +13,9 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..db.base import storable
 from ..db.bulk import Among, Bulk, Query
-from ..db.schema import punch_conflicts, punch_gaps, punches, storable
+from ..db.punch_schema import punch_conflicts, punch_gaps, punches
 from ..punch_chain import Punch, Stored, missing
 from ..punch_time import Moment
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import punch_time
 from ..db.bulk import Bulk, Query
-from ..db.schema import punches, time_references
+from ..db.punch_schema import punches, time_references
 from ..punch_chain import SYNCED, Punch, Stored
 from ..punch_time import Around, Moment, Reference
 from . import people

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent.errors import Malformed
 
-from ...db.schema import commands, storable
+from ...db.base import storable
+from ...db.schema import commands
 from ...repository import journal_end
 from ..call import Call, Outcome
 from ..operation import Operation

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...db.schema import firmware_acks, storable
+from ...db.base import storable
+from ...db.schema import firmware_acks
 from ..call import Call, Outcome
 from ..operation import Operation
 from .command_ack import check_result

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ks_agent import tokens
 
 from ... import audit, nonces
+from ...db.base import storable
 from ...db.bulk import Bulk
-from ...db.schema import devices, heartbeats, storable
+from ...db.schema import devices, heartbeats
 from ...repository import allow_list, commands, findings, journal_state
 from ...repository.devices import DeviceChanged
 from ..call import Call, Outcome

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent.errors import Malformed
 
-from ...db.schema import log_rows, log_uploads, storable
+from ...db.base import storable
+from ...db.schema import log_rows, log_uploads
 from ..call import Call, Outcome
 from ..operation import Operation
 

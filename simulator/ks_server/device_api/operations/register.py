@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ks_agent import signing
 from ks_agent.errors import Malformed
 
-from ...db.schema import devices, otrts, storable, whitelist
+from ...db.base import storable
+from ...db.schema import devices, otrts, whitelist
 from ...limits import FIRST_REGISTRATION
 from ...repository.devices import ACTIVE, Device, find_one
 from ..call import Call, Outcome
