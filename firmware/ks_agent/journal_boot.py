@@ -6,6 +6,7 @@ from .journal_read import Segment
 from .punch import DIRECTIONS
 from .segment import (
     ANCHOR,
+    BOOT_END,
     CHECK_BYTES,
     E1_MAX_BYTES,
     HEADER_BYTES,
@@ -20,7 +21,6 @@ BOOTS_PATH = STATE + "boots.toon"
 SUFFIX = ".seg"
 NUMBERS_END = 1 << 30
 PIECE_BYTES = 256
-BOOTS_MAX = 1000000000
 # How far back a day is looked for; more is not worth the time of a boot.
 DAY_SEGMENTS = 4
 
@@ -52,7 +52,7 @@ def _count_boot(store, tail):
     """BOOT, from 1: never one that a punch in the journal has already."""
     record = store.read_as(BOOTS_PATH, ("BOOT",)) or {}
     boot = int(record.get("BOOT", "0"))
-    if not 0 <= boot < BOOTS_MAX:
+    if not 0 <= boot < BOOT_END:
         boot = 0
     if tail is not None:
         boot = max(boot, tail.boot)

@@ -8,7 +8,8 @@ from .errors import Corrupt
 from .segment import HEADER_BYTES, RECORD_MAX_BYTES
 from .segment_read import parse_header, parse_record
 
-NO_FILE = 2
+# Not there, a folder, or what LittleFS calls corrupt: nothing that passes.
+GONE = (2, 21, 84)
 
 
 class Segment:
@@ -23,7 +24,7 @@ class Segment:
         try:
             self._file = self._journal.fs.open(self._journal.path(self._number), "rb")
         except OSError as error:
-            if error.args[:1] != (NO_FILE,):
+            if not error.args or error.args[0] not in GONE:
                 raise
             raise Corrupt("a segment is gone")
         return self
@@ -170,7 +171,7 @@ def find(journal, jid, ack_seq):
                 head = segment.head()
         except Corrupt:
             continue
-        if head.jid == jid and (place[2] is None or head.seq <= ack_seq):
+        if head.jid == jid and (place[2] is None or place[2].seq < head.seq <= ack_seq):
             place = (number, HEADER_BYTES, head, head.seq + 1)
         elif place[2] is not None:
             break

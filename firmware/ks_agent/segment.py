@@ -20,6 +20,9 @@ MAGIC = b"KSJ1"
 HEADER_BYTES = 28
 E1_MAX_BYTES = 64
 TIME_BYTES = 6
+# BOOT and UP are below these, whatever the flash says: the protocol could not write them.
+BOOT_END = 1000000000
+UP_END_MS = 1000000000000000
 CHECK_BYTES = 2
 # With two varints of 15 digits.
 RECORD_MAX_BYTES = 2 + 8 + 8 + TIME_BYTES + E1_MAX_BYTES + CHECK_BYTES

@@ -4,7 +4,19 @@ import binascii
 
 from .errors import Corrupt
 from .punch import DIRECTIONS, METHODS, punch_hash
-from .segment import ANCHOR, CHECK_BYTES, HEADER_BYTES, MAGIC, PACKED, SYNCED, TIME_BYTES, Tail
+from .segment import (
+    ANCHOR,
+    BOOT_END,
+    CHECK_BYTES,
+    HEADER_BYTES,
+    MAGIC,
+    PACKED,
+    SYNCED,
+    TIME_BYTES,
+    UP_END_MS,
+    Tail,
+)
+from .timetext import LAST_MS
 
 
 def parse_header(data):
@@ -46,6 +58,8 @@ def parse_record(data, tail, sha256):
         raise Corrupt("no record")
     if boot is None or end > len(data) or check != digest[:CHECK_BYTES]:
         raise Corrupt("no record")
+    if boot >= BOOT_END or up_ms >= UP_END_MS or time_ms > LAST_MS:
+        raise Corrupt("a record that no terminal wrote")
     return punch, tail.after(digest, boot, up_ms, time_ms), end
 
 
