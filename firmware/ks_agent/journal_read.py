@@ -131,7 +131,10 @@ def settle(journal, place, ack_seq):
     mine = journal.tail is not None and tail.jid == journal.tail.jid
     lost = mine and ack_seq > journal.tail.seq
     if ack_seq != tail.seq and not lost:
-        place = find(journal, tail.jid, ack_seq)
+        found = find(journal, tail.jid, ack_seq)
+        # A number that is there twice never leads back, which would go on for ever.
+        if ack_seq < tail.seq or found[:2] > place[:2]:
+            place = found
     _advance(journal, place)
     if lost and journal.is_settled():
         journal.begin_anew()
