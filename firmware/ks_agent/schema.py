@@ -4,7 +4,13 @@ One truth for the server, the simulator and the documentation (PROTOCOL sections
 device and server share is in tokens.
 """
 
-from .command_forms import COMMAND_NAMES, CONFIG_FIELDS, Command, check_payload, command  # noqa: F401
+from .command_forms import (  # noqa: F401
+    COMMAND_NAMES,
+    CONFIG_FIELDS,
+    Command,
+    check_payload,
+    command,
+)
 from .errors import Malformed, MissingToken
 from .message import SIGNATURE_KEYS
 
