@@ -326,3 +326,17 @@ def test_only_what_the_server_said_is_dropped_whatever_else_it_sends() -> None:
     assert unsent(terminal) == [f"P{number}" for number in range(25)]
     terminal.server.handle = handle
     all_sent(terminal, 25)
+
+
+def test_a_segment_that_is_there_twice_makes_nobody_send_for_ever() -> None:
+    terminal = punching(0)
+    terminal.link_down = True
+    for number in range(900):
+        terminal.agent.punches.take(f"P{number}")
+    segments = sorted(path for path in terminal.fs.files if path.endswith(".seg"))
+    copied = terminal.fs.files[segments[1]]
+    terminal.fs.files["data/journal/00000009.seg"] = copied
+    terminal.link_down = False
+    terminal.boot()
+    live(terminal, HOUR_MS)
+    all_sent(terminal, 900)
