@@ -134,7 +134,7 @@ def fill(terminal):
 
 
 def test_a_full_journal_warns_before_and_refuses_loudly_and_loses_nothing():
-    terminal = configured(DUPLICATE_S="0", JOURNAL_KIB="64")
+    terminal = configured(DUPLICATE_S="0", JOURNAL_KIB="48")
     terminal.link_down = True
     shown = terminal.board.show
     warnings = []
