@@ -36,18 +36,8 @@ from .strict import (
     reiterable,
 )
 
-_PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = "ks_crypto"
 _SELDOM = ("kept_table", "viper_tables", "viper_making", "viper_points", "viper_programs")
-
-
-def _chosen():
-    try:
-        from . import viper_field  # noqa: F401 -- missing, or for another processor
-    except (ImportError, ValueError):
-        return _without_native_code()
-    from . import viper
-
-    return viper
 
 
 def _without_native_code():
@@ -62,7 +52,12 @@ def _without_native_code():
     return sodium
 
 
-_engine = _chosen()
+try:
+    from . import viper_field  # noqa: F401, I001 -- missing, or for another processor
+    from . import viper as _engine
+except (ImportError, ValueError):
+    _engine = _without_native_code()
+
 ENGINE = _engine.NAME
 # Of memory that `prepare` fills for a public key: 0 where an engine has no tables.
 TABLE_BYTES = _engine.TABLE_BYTES

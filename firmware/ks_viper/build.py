@@ -46,7 +46,7 @@ def source(part, architecture, tables=TABLES):
 def compiled(part, architecture, tables=TABLES):
     """One of PARTS as the bytes of an .mpy file. Raises CompileError."""
     text = source(part, architecture, tables)
-    return _compiled(text, part + ".py", "-march=" + architecture)
+    return _compiled(text, part, "-march=" + architecture)
 
 
 def bytecode(text, name):

@@ -18,12 +18,12 @@ import ast
 import keyword
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import attributes, constants, linked, names, parameters, private, scopes
+from . import attributes, constants, linked, names, parameters, private, scopes, settled
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -58,7 +58,8 @@ def compiled(
         for path, content in sorted(files.items())
         if path.endswith(".py") and _is_needed(path, architecture)
     }
-    _reduce(trees, entry)
+    natives = {f"{package.NAME}/{part}" for part in build.PARTS} if architecture else set()
+    _reduce(trees, entry, natives)
     for path, tree in trees.items():
         if path == entry:
             made[path] = (ast.unparse(tree) + "\n").encode()
@@ -69,11 +70,18 @@ def compiled(
     return made
 
 
-def _reduce(trees: dict[str, ast.Module], entry: str) -> None:
-    """Change the modules, which are given by path, to fewer that do the same in less memory."""
+def _reduce(trees: dict[str, ast.Module], entry: str, natives: set[str]) -> None:
+    """Change the modules, which are given by path, to fewer that do the same in less memory.
+
+    `natives`: the paths of the modules that are there besides, without the ending.
+    """
     for tree in trees.values():
         _Silent().visit(tree)
+    if natives:
+        settled.settle(trees, natives)
     constants.inline(trees, entry)
+    if natives:
+        settled.settle(trees, natives)
     while _leave_out_unused(trees, entry):
         pass
     linked.link(trees, entry)
@@ -81,8 +89,10 @@ def _reduce(trees: dict[str, ast.Module], entry: str) -> None:
     names.shorten(trees, entry)
     private.shorten(tree for path, tree in trees.items() if path != entry)
     named = parameters.keywords(trees.values())
+    raising = _only_raising(trees.values())
     for path, tree in trees.items():
         if path != entry:
+            _Terse(raising).visit(tree)
             _shorten(tree, named)
     names.reuse(trees)
     for tree in trees.values():
@@ -181,7 +191,7 @@ class _Dropper(ast.NodeTransformer):
 
 def _shorten(tree: ast.Module, named: set[str] | None) -> None:
     """`named` are the parameters that calls name; None if nobody knows."""
-    _Short().visit(_Terse().visit(tree))
+    _Short().visit(tree)
     if named is not None:
         parameters.shorten(tree, named)
 
@@ -223,12 +233,36 @@ class _Silent(ast.NodeTransformer):
 
 
 class _Terse(ast.NodeTransformer):
-    """Empties the explanations that exceptions are raised with; a code has no blank in it."""
+    """Empties the explanations that exceptions are raised with; a code has no blank in it.
+
+    `raising`: the names of functions and methods that do nothing but raise.
+    """
+
+    def __init__(self, raising: set[str]) -> None:
+        self._raising = raising
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
         if isinstance(node.exc, ast.Call):
             node.exc.args = [_emptied(argument) for argument in node.exc.args]
         return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in self._raising:
+            node.args = [_emptied(argument) for argument in node.args]
+        return node
+
+
+def _only_raising(trees: Iterable[ast.Module]) -> set[str]:
+    """The names that all functions of that name have which do nothing but raise."""
+    found: dict[str, bool] = {}
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [part for part in node.body if not isinstance(part, ast.Pass)]
+            raises = len(body) == 1 and isinstance(body[0], ast.Raise)
+            found[node.name] = raises and found.get(node.name, True)
+    return {name for name, raises in found.items() if raises}
 
 
 def _emptied(argument: ast.expr) -> ast.expr:

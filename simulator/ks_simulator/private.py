@@ -10,12 +10,16 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from . import rom_names
+
+PARAMETERS = 7  # `parameters` has no more of these names in all but few functions
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def shorten(trees: Iterable[ast.Module]) -> None:
-    """Rename in place: to `_0`, `_1` ..."""
+    """Rename in place: to `_0`, `_1` ..., and when these are many to what is there anyway."""
     trees = list(trees)
+    short = _short_names(trees)
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     families = _families(classes)
     own: dict[str, Counter[str]] = defaultdict(Counter)
@@ -30,11 +34,11 @@ def shorten(trees: Iterable[ast.Module]) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr)
     }
-    common = {name: f"_{number}" for number, name in enumerate(sorted(shared))}
+    common = {name: short[number] for number, name in enumerate(sorted(shared))}
     names: dict[str, dict[str, str]] = {}
     for family, uses in own.items():
         left = sorted((name for name in uses if name not in shared), key=lambda n: (-uses[n], n))
-        numbered = {name: f"_{number}" for number, name in enumerate(left, len(common))}
+        numbered = {name: short[number] for number, name in enumerate(left, len(common))}
         names[family] = {**common, **numbered}
     changes = [
         (node, names[families[each.name]][name])
@@ -49,6 +53,16 @@ def shorten(trees: Iterable[ast.Module]) -> None:
         for field in ("attr", "name", "id"):
             if hasattr(node, field):
                 setattr(node, field, name)
+
+
+def _short_names(trees: list[ast.Module]) -> list[str]:
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    taken = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    taken |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    taken |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    numbers = [f"_{number}" for number in range(len(taken))]
+    free = [name for name in rom_names.NAMES if name not in taken]
+    return [*numbers[:PARAMETERS], *free, *numbers[PARAMETERS:]]
 
 
 def is_private(name: str) -> bool:
