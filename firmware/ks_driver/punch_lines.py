@@ -14,7 +14,7 @@ from ks_agent import utf8
 from .reader import Reader
 
 LINE_MAX_BYTES = 256
-PIECE_BYTES = 64
+PIECE_BYTES = 1024
 STDIN = 0
 NEWLINE = 10
 UNREADABLE = ("",)
@@ -41,30 +41,25 @@ class PolledStdin:
             return self._byte if self._file.readinto(self._byte) else b""
         return self._byte if await self._stream.readinto(self._byte) else b""
 
-    def close(self):
-        pass
-
 
 class WatchedStdin:
     """Stdin on CPython. It stays blocking: a terminal shares that with who else writes to it."""
 
     def __init__(self):
-        self._ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        try:
-            self._loop.add_reader(STDIN, self._ready.set)
-            self._always = False
-        except PermissionError:  # a file
-            self._always = True
 
     async def read(self):
-        if not self._always:
-            await self._ready.wait()
-            self._ready.clear()
+        # Watched anew each time: what was said of it before the last read may not be true any more.
+        ready = asyncio.Event()
+        try:
+            self._loop.add_reader(STDIN, ready.set)
+        except PermissionError:  # a file, which is always ready
+            return os.read(STDIN, PIECE_BYTES)
+        try:
+            await ready.wait()
+        finally:
+            self._loop.remove_reader(STDIN)
         return os.read(STDIN, PIECE_BYTES)
-
-    def close(self):
-        self._loop.remove_reader(STDIN)
 
 
 Stdin = PolledStdin if sys.implementation.name == "micropython" else WatchedStdin
@@ -77,9 +72,11 @@ def start(take, show, woken):
     """
     try:
         os.stat("/dev/stdin")
-        source = Stdin()
-    except (OSError, ValueError):
+    except OSError:
         return ()
+    if sys.stdin is None:  # CPython's own files have the number already
+        return ()
+    source = Stdin()
     reader = Reader(take, show, woken, asyncio.Event())
     reading = asyncio.create_task(read_punches(source, reader))
     return reading, asyncio.create_task(reader.run())
@@ -114,8 +111,6 @@ async def read_punches(source, reader):
                     reader.put(punch)
     except OSError:
         return
-    finally:
-        source.close()
 
 
 def punch_of(line):

@@ -81,6 +81,23 @@ def test_a_thousand_punches_at_once_all_arrive_in_order(
     assert taken == [f"take ('{number:04}',)" for number in range(1000)]
 
 
+def test_a_silent_stdin_holds_nothing_up(interpreter: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*interpreter, program(tmp_path, 20)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said: list[str] = []
+        for number in range(3):
+            process.stdin.write(b"PUNCH %d\nPUN" % number if not number else b"CH %d\nPUN" % number)
+            process.stdin.flush()
+            while not said or said[-1] != f"take ('{number}',)":
+                said.append(process.stdout.readline().decode().rstrip())
+        rest = process.stdout.read().decode().splitlines()  # it ends although stdin does not
+        assert rest == ["woken", "alive True"]
+        process.wait(LIMIT_S)
+
+
 def test_garbage_of_all_kinds_does_no_harm(interpreter: list[str], tmp_path: Path) -> None:
     data = bytes(range(256)) * 40 + b"x" * 100_000 + b"\n\n\0\nPUNCH \xff\nPUNCH A\n"
     said = run(interpreter, tmp_path, data)
