@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import sqlite3
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import fakes
@@ -11,6 +15,16 @@ from fake_ports import CRYPTO
 from ks_agent import signing, timetext
 from ks_agent.effects import Response
 from ks_agent.punch import prev_of, punch_hash
+from ks_server.db.punch_schema import punch_findings, punch_gaps, punches
+from ks_server.db.schema import whitelist
+from tests.attack.terminal import ADMIN_SEEDS, trust
+from tests.attack.wire import Wire
+from tests.attack.world import World as Running
+from tests.attack.world import opened
+from tests.property.punch_world import START_MS
+from tests.server.client import BASE
+from tests.server.client import CRYPTO as NACL
+from tests.server.client import Clock as ServerClock
 
 
 class Time:
@@ -107,3 +121,115 @@ class Reference(fakes.Server):
         while seq + 1 in rows or (jid, seq + 1) in self.gaps:
             seq += 1
         return seq
+
+
+class Real:
+    """The server application in process, on SQLite; `findings` are the kinds that it has found."""
+
+    crypto = NACL
+    url = BASE
+
+    def __init__(self, folder: Path) -> None:
+        self.wrong_ms = 0
+        self.clock = ServerClock(START_MS)
+        self.trust = [
+            {"ROLE": key.role, "KEY": key.key} | ({"SEQ": str(key.seq)} if key.seq else {})
+            for key in trust()
+        ]
+        self._folder = folder
+        self._database = folder / "server.sqlite3"
+        self._runner = asyncio.Runner()
+        self._saved = b""
+        self._expected: dict[str, bytes] = {}
+        self._start()
+        self.snapshot()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
+
+    def _start(self) -> None:
+        self._opened = opened(self._folder, self.clock)
+        self._server: Running = self._run(self._opened.__aenter__())
+        self._wire = Wire(self._server.http)
+
+    def _stop(self) -> None:
+        self._run(self._opened.__aexit__(None, None, None))
+
+    def close(self) -> None:
+        self._stop()
+        self._runner.close()
+
+    def expect(self, d1: str, seed: bytes) -> None:
+        self._expected[d1] = seed
+        known = {row["d1"] for row in self._run(self._server.rows(whitelist))}
+        if d1 not in known:
+            self._run(self._server.allow(self._server.device(d1=d1, seed=seed)))
+
+    def serve(self, effect: Any, now_ms: int) -> Response:
+        self.clock.ms = now_ms + self.wrong_ms
+        response: Response = self._run(self._wire.forward(effect))
+        return response
+
+    def snapshot(self) -> None:
+        """As a backup does it, while the server runs."""
+        copied = sqlite3.connect(":memory:")
+        with sqlite3.connect(self._database) as live:
+            live.backup(copied)
+        live.close()
+        self._saved = copied.serialize()
+        copied.close()
+
+    def restore(self) -> None:
+        self._stop()
+        for path in self._folder.glob("server.sqlite3*"):
+            path.unlink()
+        self._database.write_bytes(self._saved)
+        self._start()
+        for d1, seed in self._expected.items():
+            self.expect(d1, seed)  # else the terminal would have to wait for an administrator
+
+    def restart(self) -> None:
+        self._stop()
+        self._start()
+
+    def order(self, d1: str, name: str, payload: str) -> None:
+        self._run(self._order(d1, name, payload))
+
+    async def _order(self, d1: str, name: str, payload: str) -> None:
+        fields = dict(pair.split(":", 1) for pair in payload.split("|")) if payload else {}
+        expires = timetext.format_ms(self.clock.ms + 7 * 86_400_000)
+        form = {"name": name, "payload": fields, "expires": expires}
+        draft = await self._server.admin("POST", f"/devices/{d1}/commands", form)
+        if draft.get("error", {}).get("code") == "NOT_FOUND":
+            return  # by a backup from before it came
+        assert "error" not in draft, draft
+        for seed in ADMIN_SEEDS if draft.get("sign_text") else ():
+            signature = signing.sign_text(NACL, seed, draft["sign_text"])
+            path = f"/commands/{draft['cmd1']}/signatures"
+            await self._server.admin("POST", path, {"signature": signature})
+
+    def stored(self) -> dict[str, dict[int, dict[str, str]]]:
+        found: dict[str, dict[int, dict[str, str]]] = {}
+        for row in self.rows():
+            sent = {name.upper(): str(row[name]) for name in _SENT}
+            found.setdefault(row["jid"], {})[row["seq"]] = sent
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table of punches."""
+        rows: list[dict[str, Any]] = self._run(self._server.rows(punches))
+        return rows
+
+    def named(self) -> set[tuple[str, int]]:
+        gaps = self._run(self._server.rows(punch_gaps))
+        return {
+            (gap["jid"], seq)
+            for gap in gaps
+            for seq in range(gap["first_seq"], gap["last_seq"] + 1)
+        }
+
+    def findings(self) -> set[str]:
+        return {row["kind"] for row in self._run(self._server.rows(punch_findings))}
+
+
+_SENT = ("a1", "a2", "a3", "boot", "clk", "e1", "method", "prev", "seq", "up")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ks_agent.punch import DIRECTIONS, METHODS
-from tests.property.punch_servers import Reference
+from tests.property.punch_servers import Real, Reference
 from tests.property.punch_world import World
+from tests.server.conftest import migrated_database
+
+__all__ = ("migrated_database",)
 
 # More of everything: KS_PUNCH_EXAMPLES=20 make test ARGUMENTS=tests/property
 MORE = int(os.environ.get("KS_PUNCH_EXAMPLES", "1"))
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+HEAVY = (*SLOW, HealthCheck.function_scoped_fixture)
 
 people = st.sampled_from(["A", "B", "12E45678", "C" * 64, "\u20ac" * 21, "D"])
 counts = st.integers(1, 3)
@@ -102,3 +109,40 @@ def test_every_beeped_punch_is_on_the_server_once_whatever_happened(
         happen(world, event)
     world.heal()
     world.check()
+
+
+# A server's clock that is wrong makes times wrong that are certain; there are tests of that.
+true_clocks = events.filter(lambda event: event[0] != "jump")
+# What the server finds wrong with a chain, nothing here is a reason for.
+WRONG = {"fork", "rewritten", "reordered", "broken_chain"}
+
+
+@settings(max_examples=20 * MORE, deadline=None, suppress_health_check=HEAVY)
+@given(config=configs, happenings=st.lists(true_clocks, max_size=25), ppm=st.integers(-80, 80))
+def test_the_real_server_has_them_with_times_within_the_uncertainty_that_it_states(
+    migrated_database: Path, config: dict[str, str], happenings: list[tuple], ppm: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(migrated_database, Path(folder) / "server.sqlite3")
+        server = Real(Path(folder))
+        try:
+            world = World(server, ppm, **config)
+            for event in happenings:
+                happen(world, event)
+            world.heal()
+            world.check()
+            assert not server.findings() & WRONG
+            check_times(world, server)
+        finally:
+            server.close()
+
+
+def check_times(world: World, server: Real) -> None:
+    """The truth is within the uncertainty, and A3 is kept as it was."""
+    true_ms = {one.key: one.true_ms for one in world.beeped()}
+    for row in server.rows():
+        assert row["state"] == "accepted"
+        moment_ms, uncertainty_ms = row["time_ms"], row["uncertainty_ms"]
+        known = true_ms.get((row["jid"], row["seq"]))
+        if known is not None and uncertainty_ms is not None:
+            assert abs(moment_ms - known) <= uncertainty_ms, (row["time_source"], moment_ms - known)
