@@ -1,16 +1,20 @@
 """A real server process and real terminal processes, for tests that read like a story."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ks_agent import signing
 from ks_agent.ports import KEY
+from ks_agent.punch import HASHED
 from ks_driver.files import HostVault
-from ks_simulator.admin import AdminApi, eventually
+from ks_simulator.admin import eventually
+from ks_simulator.admin_punches import PunchApi
 from ks_simulator.application import Release, build, installed_files, paced
 from ks_simulator.compiled import compiled
 from ks_simulator.events import Event
@@ -23,6 +27,7 @@ from ks_simulator.interpreters import (
 from ks_simulator.keys import CRYPTO, RoleKeys, public_text
 from ks_simulator.process import ProcessTerminal
 from ks_simulator.provision import provision_folder
+from ks_simulator.punching import Answer
 from ks_simulator.server import ServerProcess, server_settings
 
 PACE = 8.0
@@ -60,7 +65,7 @@ def engines_of(terminal: ProcessTerminal) -> list[Event]:
 class World:
     """The server, its admin API, and the keys."""
 
-    def __init__(self, folder: Path, keys: RoleKeys, server: ServerProcess, api: AdminApi) -> None:
+    def __init__(self, folder: Path, keys: RoleKeys, server: ServerProcess, api: PunchApi) -> None:
         self.folder = folder
         self.keys = keys
         self.server = server
@@ -121,6 +126,32 @@ class World:
         assert found is not None
         return found
 
+    async def settled(self, d1: str, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """The journals of a terminal once all that beeped is acknowledged; as they are when that
+        takes too long."""
+        tops: dict[str, int] = {}
+        for answer in answers:
+            if answer.beeped:
+                tops[answer.jid] = max(answer.seq, tops.get(answer.jid, 0))
+
+        async def ask() -> dict[str, int]:
+            journals = await self.api.journals(d1)
+            return {one["jid"]: one["ack_seq"] for one in journals}
+
+        with suppress(TimeoutError):
+            await eventually(
+                ask, lambda acks: all(acks.get(jid, 0) >= tops[jid] for jid in tops), PATIENCE_S
+            )
+        return await self.api.journals(d1)
+
+    def rows(self, d1: str) -> list[dict[str, str]]:
+        """The punches of a terminal as texts, as it sent them, out of the server's database."""
+        (path,) = (self.folder / "server").glob("*.sqlite3")
+        names = [name.lower() for name in HASHED]
+        with closing(sqlite3.connect(path)) as database:
+            rows = database.execute(f"SELECT {','.join(names)} FROM punches WHERE d1 = ?", (d1,))
+            return [dict(zip(HASHED, map(str, row), strict=True)) for row in rows]
+
     async def version_of(self, d1: str, version: str) -> None:
         """Wait until the server has heard this version in a heartbeat."""
 
@@ -136,7 +167,7 @@ async def world(folder: Path, **settings: str) -> AsyncIterator[World]:
     keys = RoleKeys.make()
     chosen = {"REGISTRATION_MODE": "token", "HEARTBEAT_RTO_S": "10", **settings}
     server = ServerProcess(server_settings(folder / "server", keys, **chosen))
-    async with server.running(), AdminApi.connect(server.url, server.admin_token) as api:
+    async with server.running(), PunchApi.connect(server.url, server.admin_token) as api:
         made = World(folder, keys, server, api)
         try:
             yield made
