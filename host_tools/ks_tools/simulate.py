@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import ToolError, rich_console, say
+from .console import ToolError, rich_console, say, warn
 from .keys_command import DataOption
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
+LINE_LIMIT_BYTES = 1024
 INTERPRETERS = ("cpython", "micropython", "micropython32")
 
 
@@ -40,6 +44,9 @@ def simulate(
 
     A new terminal is provisioned first, and put on the server's whitelist where the admin token
     is at hand. Ctrl-C cuts its power.
+
+    Its reader is stdin: each line is a card held to it, `CREDENTIAL [METHOD] [KEY]`, such as
+    `04A1B2C3`, `1234 PIN` or `04A1B2C3 RFID IN`. Words are percent-escaped (%20 is a space).
     """
     from ks_server.lock import InUse, hold
     from ks_simulator.process import ProcessTerminal
@@ -104,11 +111,56 @@ async def _simulate(
     from .factory import admit
 
     await admit(workspace, server, {terminal.name: public_key})
+    cards = Cards(terminal)
+    cards.start()
     try:
         async with asyncio.timeout(seconds or None):
             await terminal.run()
     except TimeoutError:
         return
+    finally:
+        cards.stop()
+
+
+class Cards:
+    """Our stdin as people who hold cards to the terminal; it may be closed, or end.
+
+    Lines are read by a thread: files cannot be watched, and a terminal must stay blocking, since
+    others write to it.
+    """
+
+    def __init__(self, terminal: ProcessTerminal) -> None:
+        self._terminal = terminal
+        self._loop = asyncio.get_running_loop()
+        self._is_over = False
+
+    def start(self) -> None:
+        """Hold a card for each line from now on."""
+        if sys.stdin is not None and _may_read(sys.stdin.fileno()):
+            threading.Thread(target=self._read, args=(sys.stdin.fileno(),), daemon=True).start()
+
+    def stop(self) -> None:
+        """What comes later is for nobody."""
+        self._is_over = True
+
+    def _read(self, number: int) -> None:
+        with os.fdopen(number, "rb", buffering=0, closefd=False) as lines:
+            while not self._is_over and (line := lines.readline(LINE_LIMIT_BYTES)):
+                with suppress(RuntimeError):  # the loop has ended meanwhile
+                    self._loop.call_soon_threadsafe(self._hold, line)
+
+    def _hold(self, line: bytes) -> None:
+        words = line.decode("utf-8", "replace").split()
+        if words and not self._is_over and not self._terminal.send("PUNCH " + " ".join(words)):
+            warn("the terminal has no power")
+
+
+def _may_read(number: int) -> bool:
+    """Reading a terminal from the background would stop us."""
+    try:
+        return os.tcgetpgrp(number) == os.getpgrp()
+    except OSError:  # no terminal
+        return True
 
 
 def provide(

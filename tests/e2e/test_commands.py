@@ -16,10 +16,11 @@ import pytest
 LIMIT_S = 240
 
 
-def ks(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def ks(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         _command(arguments),
         cwd=folder,
+        input=stdin,
         env=_environment(),
         capture_output=True,
         text=True,
@@ -119,6 +120,57 @@ def test_a_fleet_brings_its_own_server_and_writes_a_junit_report(tmp_path: Path)
     assert suite is not None
     assert suite.attrib["tests"] == "4"
     assert suite.attrib["failures"] == "0"
+
+
+def test_a_fleet_punches_through_an_outage_and_is_reconciled(tmp_path: Path) -> None:
+    people = ["--punches", "120", "--storm", "10", "--outage", "1", "--loss", "0.05"]
+    done = ks(tmp_path, "fleet", "-n", "3", "--duration", "6", "--pace", "20", *people, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert figures["punches_beeped"] == figures["punches_stored"] >= 30
+    assert figures["punch_gaps"] == 0
+
+
+def test_cards_are_held_to_a_simulated_terminal_by_lines(tmp_path: Path) -> None:
+    with serving(tmp_path) as url, cards_held(tmp_path, url) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        shown: list[dict[str, str]] = []
+        for line in process.stdout:
+            event = json.loads(line)
+            if event.get("event") == "heartbeat" and not shown:
+                process.stdin.write("04A1B2C3\n04A1B2C3\n\n1234 PIN OUT\n")
+                process.stdin.flush()
+            if event.get("event", "").startswith("punch"):
+                shown.append({"name": event["event"], **event["detail"]})
+            if shown and shown[-1]["name"] == "punches_uploaded":
+                break
+    told = [(one["name"], one.get("S1") or one.get("ACK_SEQ")) for one in shown]
+    assert told == [
+        ("punch", "accepted"),
+        ("punch_refused", "duplicate"),
+        ("punch", "accepted"),
+        ("punches_uploaded", "2"),
+    ]
+
+
+@contextmanager
+def cards_held(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    """`ks simulate` with its stdin open."""
+    process = subprocess.Popen(
+        _command(["simulate", "--server", url, "--json"]),
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
 
 
 def test_a_fleet_that_cannot_do_its_work_ends_with_1(tmp_path: Path) -> None:
