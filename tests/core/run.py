@@ -12,6 +12,9 @@ def folder_of(path):
     return path.rsplit("/", 1)[0] if "/" in path else "."
 
 
+# What a test keeps would lie scattered over a large heap, with no large piece left between.
+GC_THRESHOLD_BYTES = 262144
+
 HERE = folder_of(__file__)
 sys.path[:0] = [HERE + "/../../firmware", HERE]
 
@@ -46,6 +49,7 @@ def run(name, test):
 
 
 def main(paths):
+    gc.threshold(GC_THRESHOLD_BYTES)
     outcomes = {"passed": 0, "failed": 0, "skipped": 0}
     for path in paths:
         try:
