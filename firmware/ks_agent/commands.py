@@ -100,15 +100,15 @@ class Commands:
             return self._performed.begin(command, CAPACITY)
         return not self._outbox.is_full() and self._performed.begin(command)
 
-    def finish(self, cmd1, status, text, took_ms=None):
-        """The effect has happened, or never will."""
+    def finish(self, cmd1, status, text, took_ms=None, more=None):
+        """The effect has happened, or never will. `more`: further tokens to acknowledge with."""
         text = text[:80]
-        self._acknowledge(cmd1, status, text, took_ms)
+        self._acknowledge(cmd1, status, text, took_ms, more)
         if self._performed.find(cmd1) is not None:
             self._performed.finish(cmd1, status, text)
 
-    def _acknowledge(self, cmd1, status, text, took_ms=None):
-        tokens = {"CMD1": cmd1, "ACK1": status, "ACK2": text}
+    def _acknowledge(self, cmd1, status, text, took_ms=None, more=None):
+        tokens = dict(more or {}, CMD1=cmd1, ACK1=status, ACK2=text)
         if took_ms is not None:
             tokens["ACK3"] = str(took_ms)
         self._outbox.put("command-ack", cmd1, tokens)

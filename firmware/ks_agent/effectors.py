@@ -163,6 +163,10 @@ class Effectors:
         for name in CONNECTION:
             if agent.config.get(name):
                 record[name] = agent.config.get(name)
+        tail = agent.punches.journal.tail
+        if tail is not None:  # so that the server can name what went unsent
+            record["JID"] = tail.jid
+            record["SEQ"] = str(tail.seq)
         agent.store.write(WIPE_PATH, record)
 
     def settle(self):
@@ -256,7 +260,8 @@ class Effectors:
         connection = {key: record[key] for key in CONNECTION if key in record}
         config_changes.forget(agent.config, connection)
         identity_changes.forget(agent.identity)
-        self.commands.finish(record["CMD1"], OK, "erased")
+        last = {key: record[key] for key in ("JID", "SEQ") if key in record}
+        self.commands.finish(record["CMD1"], OK, "erased", None, last)
         agent.ports.board.show("wiped", {})
 
 

@@ -236,6 +236,8 @@ def test_a_forced_wipe_leaves_nothing_of_who_punched():
         take(terminal, "SECRET%d" % number)
     row = terminal.server.command("WIPE", 1, "FORCE:true", admins=ADMIN_SEEDS)
     assert acknowledgement(terminal, row) == "OK erased"
+    (last,) = [said for said in terminal.server.requests if said.get("CMD1") == row["CMD1"]]
+    assert last["SEQ"] == "5" and len(last["JID"]) == 16
     for path, data in terminal.fs.files.items():
         assert b"SECRET" not in data, path
     assert not [path for path in terminal.fs.files if "journal" in path or "boots" in path]

@@ -106,6 +106,19 @@ async def test_what_a_wipe_erased_unsent_is_named(server: Server, device: Device
     ]  # fmt: skip
 
 
+async def test_what_was_punched_between_the_last_heartbeat_and_the_wipe_is_named_too(
+    server: Server, device: Device
+) -> None:
+    journal = Journal(device)
+    journal.punches(9)
+    await journal.send(1, 2, 3)
+    cmd1 = await server.command("WIPE", cmd3="FORCE:true", state="delivered")
+    last = {"JID": journal.jid, "SEQ": "9"}
+    assert (await device.call("command-ack", CMD1=cmd1, ACK1="OK", **last)).code == "ok"
+    rows = await server.rows(punch_findings)
+    assert [(row["kind"], row["first_seq"], row["last_seq"]) for row in rows] == [("lost", 4, 9)]
+
+
 async def test_what_comes_after_all_is_no_longer_lost(server: Server, device: Device) -> None:
     journal = Journal(device)
     journal.punches(4)

@@ -11,7 +11,7 @@ from ks_agent.errors import Malformed
 
 from ...db.base import storable
 from ...db.schema import commands
-from ...repository import journal_end
+from ...repository import journal_end, journal_state
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..refusal import Refusal
@@ -52,5 +52,14 @@ class CommandAck(Operation):
         event = {"d1": call.d1, "cmd1": cmd1, "cmd2": command.cmd2, "at_ms": call.now_ms, **values}
         events: list[tuple[str, dict[str, Any]]] = [("command_acknowledged", event)]
         if command.cmd2 in ERASING and call.message["ACK1"] == "OK":
+            await _note_last_punch(call, connection)
             events += await journal_end.close_all(connection, call.d1, str(cmd1), call.now_ms)
         return Outcome({"S1": "ok"}, events)
+
+
+async def _note_last_punch(call: Call, connection: AsyncConnection) -> None:
+    """What was punched since the last heartbeat went too."""
+    jid, seq = call.get("JID"), call.get("SEQ")
+    if jid is not None and seq is not None:
+        told = journal_state.Told(call.d1, jid, call.now_ms, int(seq), None, None)
+        await journal_state.store(connection, {0: told})
