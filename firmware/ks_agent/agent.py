@@ -59,6 +59,8 @@ RTY_MIN_S = 1
 RTY_MAX_S = 3600
 TRIAL_WAIT_MAX_MS = 30000
 LOG_UPLOAD_PAUSE_MS = 300000
+# Between two allow lists: each is written as a whole.
+LIST_PAUSE_MS = 300000
 MEGABYTE = 1048576
 
 
@@ -222,6 +224,8 @@ class Agent:
             from .allow_pages import take
 
             yield from self._attempt("allow list", take(self, answer["AL1"]))
+            if not self.punches.wants_list(answer["AL1"]):
+                self._not_before_ms["allow list"] = self.clock.ticks_ms() + LIST_PAUSE_MS
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)

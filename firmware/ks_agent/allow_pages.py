@@ -58,6 +58,7 @@ def take(agent, version):
     try:
         yield from refresh(agent, held, version)
         punches.load_list()
+        punches.journal.measure()
     except Refused:
         raise
     except PeerError as error:

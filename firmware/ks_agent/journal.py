@@ -128,7 +128,6 @@ class Journal:
         self.size = len(data)
 
     def _make_room(self):
-        self.measure()
         while self.first < self.settled and (
             self.settled - self.first > KEPT or self._held() >= self.capacity
         ):
@@ -141,7 +140,10 @@ class Journal:
         return self.last - self.first + 1
 
     def measure(self):
-        """How many segments there may be: by configuration, and by what the flash has left."""
+        """How many segments there may be: by configuration, and by what the flash has left.
+
+        Not while somebody waits for the beep: it takes thousands of reads.
+        """
         free = max(self.fs.room()[1] - RESERVE_BYTES, 0) // SEGMENT_BYTES
         self.capacity = min(self.limit_kib * 1024 // SEGMENT_BYTES, self._held() + free)
 

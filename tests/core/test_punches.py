@@ -2,9 +2,11 @@
 
 # heap: 8m because the agent, compiled here, shares it with the test's server and its punches
 
+from fake_ports import CRYPTO
 from fakes import ADMIN_SEEDS, ready
 from punch_desk import check_chain, configured, stored, take
 
+from ks_agent.allow_pages import text_digest
 from ks_agent.log_upload import select
 
 DAY_MS = 86400000
@@ -147,3 +149,31 @@ def test_a_terminal_out_of_service_takes_no_punch():
     assert take(terminal, "A") == "closed"
     terminal.run(lambda: terminal.agent.identity.state == "DORMANT")
     assert take(terminal, "A") == "closed"
+
+
+def test_a_server_that_cannot_decide_on_an_allow_list_does_not_wear_out_the_flash():
+    terminal = ready()
+    empty = text_digest(CRYPTO.sha256, "")
+    indexes = {text_digest(CRYPTO.sha256, empty * pages): empty * pages for pages in (1, 2)}
+    handle = terminal.server._answer
+
+    def answer(request):
+        if request["OP"] == "allow-list":
+            version = request["AL1"]
+            page = {"AL2": request["AL2"], "AL5": ""} if "AL2" in request else None
+            index = {"AL4": indexes[version], "AL3": str(len(indexes[version]) // 16)}
+            return dict(page or index, S1="ok", AL1=version)
+        found = handle(request)
+        if request["OP"] == "heartbeat":
+            others = [version for version in indexes if version != request.get("AL1")]
+            found["AL1"] = others[0]
+        return found
+
+    terminal.server._answer = answer
+    terminal.run(lambda: terminal.agent.punches.allow_list is not None)
+    first = terminal.agent.punches.allow_list.version
+    beats = terminal.beats()
+    terminal.run(lambda: terminal.beats() == beats + 4)
+    assert terminal.agent.punches.allow_list.version == first
+    assert take(terminal, "A") == "accepted"
+    terminal.run(lambda: terminal.agent.punches.allow_list.version != first)
