@@ -46,7 +46,7 @@ class WatchedStdin:
     """Stdin on CPython. It stays blocking: a terminal shares that with who else writes to it."""
 
     def __init__(self):
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
 
     async def read(self):
         # Watched anew each time: what was said of it before the last read may not be true any more.
