@@ -92,7 +92,7 @@ def _table(figures: Sequence[Figure]) -> Table:
     for figure in figures:
         goal = "" if figure.goal is None else f"{figure.goal:,.0f}"
         if figure.goal_ratio is not None:
-            goal = f"{figure.goal_ratio:,.0f} ×"
+            goal = f"{figure.goal_ratio:,g} ×"
         table.add_row(
             figure.name,
             f"{figure.value:,.0f}",

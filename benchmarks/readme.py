@@ -43,6 +43,8 @@ def _share(figure: Figure) -> str:
 
 
 def _goal(figure: Figure) -> str:
+    if figure.goal_ratio is not None and figure.goal_ratio < MANY_TIMES:
+        return f"at least {figure.goal_ratio:.2f}"
     if figure.goal_ratio is not None:
         return f"at least {figure.goal_ratio:,.0f} times"
     return "" if figure.goal is None else f"at most {figure.goal:,.0f}"

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from . import chips, crypto, device, fleet, heap, heartbeat, messages, punch_flash, server, wire
+from . import (
+    chips,
+    crypto,
+    device,
+    fleet,
+    heap,
+    heartbeat,
+    messages,
+    punch_flash,
+    punch_server,
+    server,
+    wire,
+)
 from .figure import Figure
 
 Topic = Callable[[], Iterator[Figure]]
@@ -21,6 +33,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "crypto/chip": chips.measure,
     "message": messages.measure,
     "punch/flash": punch_flash.measure,
+    "punch/server": punch_server.measure,
     "server": server.measure,
     "fleet": fleet.measure,
 }
