@@ -13,6 +13,7 @@ from ks_simulator.process import ProcessTerminal
 from ks_simulator.proxy import flip_once
 from ks_simulator.report import Report
 
+from .demo_punches import punch_storm
 from .demo_stage import BAD_LINE, MARK, PACE, STORY_LIMIT_S, Abandoned, Stage
 
 
@@ -40,6 +41,7 @@ class Demo(Stage):
             self._heartbeats,
             self._commands,
             self._outage,
+            self._punches,
             self._update,
             self._man_in_the_middle,
             self._stolen_server,
@@ -134,6 +136,9 @@ class Demo(Stage):
         self.network.restore()
         self.say("network up")
         await self.each_shows("comes back by itself", "heartbeat", after)
+
+    async def _punches(self) -> None:
+        await punch_storm(self)
 
     async def _update(self) -> None:
         self.scene("A signed update")

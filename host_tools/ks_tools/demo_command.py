@@ -1,4 +1,4 @@
-"""`ks demo`: the whole story in less than a minute."""
+"""`ks demo`: the whole story in about a minute."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def demo(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
 ) -> None:
-    """Watch six terminals live against a real server, in less than a minute.
+    """Watch six terminals live against a real server, in about a minute.
 
-    They make keys, get the time, register, heartbeat, perform commands, survive an outage, take a
-    signed update, refuse forged ones and roll a bad one back. Their waits are an eighth of what the
+    They make keys, get the time, register, heartbeat, perform commands, survive an outage, lose no
+    punch through another and two power cuts, take a signed update, refuse forged ones and roll a
+    bad one back. Their waits are an eighth of what the
     protocol says. Exit status 0 only if every expectation held.
     """
     with ExitStack() as stack:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ks_simulator.admin import AdminApi, AdminError, eventually
+from ks_simulator.admin import AdminError, eventually
+from ks_simulator.admin_punches import PunchApi
 from ks_simulator.application import (
     Release,
     build,
@@ -42,7 +43,7 @@ PACE = 8.0
 RTO_S = "10"  # the shortest that a terminal accepts
 CRASH_PAUSE_S = 0.2
 PATIENCE_S = 20.0
-STORY_LIMIT_S = 150.0
+STORY_LIMIT_S = 210.0
 MARK = b"# This line is what the attacker in the middle changes."
 BAD_LINE = b'\nraise RuntimeError("this release is broken")\n'
 NOTE = "ks_agent/__init__.py"
@@ -78,7 +79,7 @@ class Stage:
         self.keys = RoleKeys.make()
         self.stranger = RoleKeys.make()
         self.lives: list[asyncio.Task[None]] = []
-        self.api: AdminApi
+        self.api: PunchApi
         self.network: FaultProxy
 
     def on_change(self, changed: Callable[[], None]) -> None:
@@ -112,7 +113,7 @@ class Stage:
             raise Abandoned from None
         self.network.retarget("127.0.0.1", server.port)
         self.server_url = server.url
-        self.api = await stack.enter_async_context(AdminApi.connect(server.url, server.admin_token))
+        self.api = await stack.enter_async_context(PunchApi.connect(server.url, server.admin_token))
         trusted = self.keys.trusted()
         self.check("the server runs with a key of its own", await self._is_current(trusted[0].key))
         roles = ", ".join(f"{key.role} {key.kid}" for key in trusted)

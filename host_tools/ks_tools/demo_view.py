@@ -95,7 +95,14 @@ def picture(demo: Demo, details: bool = False) -> Group:
 def terminals_table(demo: Demo) -> Table:
     """A row for each terminal."""
     table = Table(
-        "terminal", "runs on", "version", "boots", "heartbeats", "last", box=box.SIMPLE_HEAD
+        "terminal",
+        "runs on",
+        "version",
+        "boots",
+        "heartbeats",
+        "punches",
+        "last",
+        box=box.SIMPLE_HEAD,
     )
     for terminal in demo.terminals:
         events = terminal.events
@@ -106,6 +113,7 @@ def terminals_table(demo: Demo) -> Table:
             running_version(terminal),
             str(terminal.boots),
             str(sum(event.name == "heartbeat" for event in events)),
+            str(sum(event.name == "punch" for event in events)),
             Text(sentence(last), style=_style(last), overflow="ellipsis", no_wrap=True)
             if last
             else "",
