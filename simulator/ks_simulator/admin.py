@@ -15,8 +15,6 @@ from ks_agent import bundle as releases
 PREFIX = "/api/admin"
 TIMEOUT_S = 15.0
 POLL_S = 0.1
-# Well before the server closes it: what is sent on a connection in that moment is lost.
-IDLE_LIMIT_S = 2.0
 PAGE_MAX = 200
 
 T = TypeVar("T")
@@ -43,11 +41,7 @@ class AdminApi:
         headers = {"Authorization": f"Bearer {token}"}
         try:
             client = httpx.AsyncClient(
-                base_url=server.rstrip("/"),
-                headers=headers,
-                timeout=TIMEOUT_S,
-                limits=httpx.Limits(keepalive_expiry=IDLE_LIMIT_S),
-                trust_env=False,
+                base_url=server.rstrip("/"), headers=headers, timeout=TIMEOUT_S, trust_env=False
             )
         except httpx.InvalidURL as error:
             raise AdminError("LINK", f"{server} is no address of a server: {error}") from None
