@@ -67,7 +67,11 @@ class HostFs:
         os.rmdir(self._full(path))
 
     def listdir(self, path):
-        return os.listdir(self._full(path) if path else self._root)
+        """The names, to be gone through once."""
+        full = self._full(path) if path else self._root
+        if hasattr(os, "ilistdir"):  # one by one: all names of a journal do not fit into the heap
+            return (entry[0] for entry in os.ilistdir(full))
+        return os.listdir(full)
 
     def mkdir(self, path):
         os.mkdir(self._full(path))
