@@ -253,6 +253,6 @@ def _stored(folder: Path, jid: str) -> int:
             " WHERE d1 = ? AND jid = ? AND state = 'accepted' ORDER BY seq",
             (D1, jid),
         ).fetchall()
-    assert unbroken({key.upper(): str(row[key]) for key in row.keys()} for row in rows)  # noqa: SIM118
+    assert unbroken({key.upper(): str(value) for key, value in dict(row).items()} for row in rows)
     assert not rows or rows[-1]["seq"] == len(rows)
     return len(rows)

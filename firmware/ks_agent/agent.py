@@ -140,7 +140,11 @@ class Agent:
                     return
 
     def _punches_due_ms(self):
-        return self.punches.due_ms if self.identity.state == life.ACTIVE else None
+        """None before the first answer of a boot, which brings the time and what the server has:
+        an upload that knows the time corrects the punches made before.
+        """
+        is_ready = self.identity.state == life.ACTIVE and self.exchange.heard
+        return self.punches.due_ms if is_ready else None
 
     def _prepared(self):
         """Whether nothing is left to do for the server's key, else a piece of it was done."""

@@ -17,6 +17,8 @@ RESERVE_BYTES = 98304
 DEFAULT_KIB = 16384
 # Segments that the server has acknowledged stay for a server that comes back from a backup.
 KEPT = 16
+# LittleFS keeps names and places of files in blocks of their own.
+SEGMENTS_A_NAME_BLOCK = 22
 # At least so many punches fit into a segment, whatever is punched.
 FEWEST = (SEGMENT_BYTES - HEADER_BYTES) // RECORD_MAX_BYTES
 NO_SPACE = 28
@@ -145,6 +147,7 @@ class Journal:
         Not while somebody waits for the beep: it takes thousands of reads.
         """
         free = max(self.fs.room()[1] - RESERVE_BYTES, 0) // SEGMENT_BYTES
+        free -= free // SEGMENTS_A_NAME_BLOCK
         self.capacity = min(self.limit_kib * 1024 // SEGMENT_BYTES, self._held() + free)
 
     def used_percent(self):
@@ -177,9 +180,13 @@ class Journal:
     def clear(self):
         """WIPE: nothing is left; may be interrupted and done again."""
         self.forget()
-        try:
-            names = self.fs.listdir(FOLDER)
-        except OSError:
-            return
-        for name in names:
-            self.fs.remove(FOLDER + "/" + name)
+        while self.fs.is_dir(FOLDER):
+            names = []
+            for name in self.fs.listdir(FOLDER):
+                names.append(name)
+                if len(names) == KEPT:  # all of a full journal's would take too much memory
+                    break
+            if not names:
+                return
+            for name in names:
+                self.fs.remove(FOLDER + "/" + name)

@@ -137,13 +137,17 @@ def _numbers(fs):
     for folder in ("data", FOLDER):
         if not fs.is_dir(folder):
             fs.mkdir(folder)
+    torn = []
     for name in fs.listdir(FOLDER):
         digits = name[: -len(SUFFIX)]
         if name.endswith(SUFFIX) and len(digits) == 8 and not digits.strip("0123456789abcdef"):
             numbers.append(int(digits, 16))
         elif name.endswith(".new"):
-            fs.remove(FOLDER + "/" + name)  # what an interrupted cut left
-    return sorted(numbers)
+            torn.append(name)  # what an interrupted cut left
+    for name in torn:
+        fs.remove(FOLDER + "/" + name)
+    numbers.sort()
+    return numbers
 
 
 def _end(journal):

@@ -6,6 +6,7 @@ rng        random_bytes(n) -> bytes of cryptographic quality
            is_ready() -> whether they are so now: no key is made of others
 fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkdir,
            rmdir, stat(path) -> bytes, is_dir(path); relative paths; every failure is an OSError;
+           what listdir gives may be gone through once, and not while the folder changes;
            files have read, readinto, readline, seek, write, close; modes rb, wb, ab;
            room() -> (total, free) bytes where the data is
 vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)

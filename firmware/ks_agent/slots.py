@@ -57,7 +57,7 @@ class Slots:
     def _remove_tree(self, path):
         if not self._fs.is_dir(path):
             return
-        for name in self._fs.listdir(path):
+        for name in list(self._fs.listdir(path)):
             inner = path + "/" + name
             if self._fs.is_dir(inner):
                 self._remove_tree(inner)

@@ -116,7 +116,7 @@ class Store:
     def clear(self, folder, spared=()):
         """Remove all of a folder's files but those spared, also what interrupted writes left."""
         try:
-            names = self._fs.listdir(folder)
+            names = list(self._fs.listdir(folder))
         except OSError:
             return
         for name in names:

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ks_agent.journal import DEFAULT_KIB, RESERVE_BYTES, SEGMENT_BYTES
+from ks_agent.journal import (
+    DEFAULT_KIB,
+    RESERVE_BYTES,
+    SEGMENT_BYTES,
+    SEGMENTS_A_NAME_BLOCK,
+)
 from ks_agent.punch import punch_hash
 from ks_agent.segment import HEADER_BYTES, Tail, record
 
 from .console import ToolError
 
 BOARDS: Final = Path(__file__).resolve().parents[2] / "boards"
-# LittleFS in these blocks: its superblock and first folders, then a pair of blocks for the names of
-# so many segments. What it really takes is measured by `make bench` (punch/capacity).
-FIRST_BLOCKS: Final = 4
-SEGMENTS_A_PAIR: Final = 42
+# An empty LittleFS with the terminal's folders, as statvfs counts. What a flash really takes is
+# measured by `make bench` (punch/capacity).
+FIRST_BLOCKS: Final = 10
 # Two versions while one replaces the other (ks_agent.allow_list).
 ALLOW_LIST_BYTES: Final = 2 * 163_840
 # Punches three minutes apart.
@@ -53,7 +57,8 @@ class Board:
 
 def segments(blocks: int) -> int:
     """Segments that fit into so many blocks of LittleFS, of which nothing is reserved."""
-    found = max(blocks - FIRST_BLOCKS, 0) * SEGMENTS_A_PAIR // (SEGMENTS_A_PAIR + 2)
+    found = max(blocks - FIRST_BLOCKS, 0)
+    found -= found // SEGMENTS_A_NAME_BLOCK
     return min(found, DEFAULT_KIB * 1024 // SEGMENT_BYTES)
 
 

@@ -54,6 +54,21 @@ def test_after_a_power_cut_only_what_the_server_lacks_is_sent():
     assert terminal.server.ops().count("events") == before + 1
 
 
+def test_after_a_boot_the_time_comes_first_so_that_the_upload_says_when_it_is():
+    terminal = configured(DUPLICATE_S="0")
+    before = len(terminal.server.requests)
+    terminal.boot()
+    terminal.step()
+    terminal.step()
+    assert take(terminal, "A") == "accepted"
+    assert not terminal.agent.clock.synced
+    terminal.run(lambda: stored(terminal))
+    first, *_, upload = terminal.server.requests[before:]
+    assert first["OP"] == "heartbeat"
+    assert upload["OP"] == "events" and upload["CLK"] == "SYNCED"
+    assert stored(terminal)[0]["CLK"] == "UNSYNCED"
+
+
 def test_a_server_restored_from_a_backup_is_given_again_what_it_lost():
     terminal = configured(DUPLICATE_S="0")
     for number in range(45):

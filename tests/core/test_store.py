@@ -1,5 +1,7 @@
 """Records on flash: old or new after any interruption, never neither (docs/architecture.md)."""
 
+# heap: 160k because a record of the largest size is encoded beside the compiler and its sources
+
 from support import raises
 
 from ks_agent import store, toon

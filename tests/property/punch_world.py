@@ -10,11 +10,11 @@ is erased by a WIPE without FORCE before it is acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from fake_ports import Board, Fs, Partition, PowerCut, Rng, Vault
+from fake_ports import Partition, PowerCut, Rng, Vault
 
 from ks_agent import envelope
 from ks_agent.agent import Agent
@@ -23,91 +23,12 @@ from ks_agent.ports import Ports
 from ks_agent.punch import METHODS, prev_of, punch_hash
 from ks_agent.store import WIPE_PATH, Store
 
+from .punch_parts import FOLDER, Backend, Flash, Held, Indicator, Key, Link
+
 START_MS = 1_795_000_000_000
 BUILD_MS = START_MS - 400 * 86_400_000
 ROUND_TRIP_MS = 40
-FOLDER = "data/journal/"
 SENT = ("A1", "A2", "A3", "BOOT", "CLK", "E1", "METHOD", "PREV", "SEQ", "UP")
-Key = tuple[str, int]
-
-
-class Backend(Protocol):
-    """A server. `stored`: JID -> SEQ -> row as sent; `named`: what it says that it lacks."""
-
-    crypto: Any
-    url: str
-    trust: list[dict[str, str]]
-    wrong_ms: int
-
-    def expect(self, d1: str, seed: bytes) -> None: ...
-    def serve(self, effect: Any, now_ms: int) -> Response: ...
-    def snapshot(self) -> None: ...
-    def restore(self) -> None: ...
-    def restart(self) -> None: ...
-    def order(self, d1: str, name: str, payload: str) -> None: ...
-    def stored(self) -> dict[str, dict[int, dict[str, str]]]: ...
-    def named(self) -> set[Key]: ...
-
-
-class Flash(Fs):
-    """Files that a power cut may leave torn; from then on nothing changes them any more."""
-
-    def __init__(self, removing: Callable[[str], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.torn = 0
-        self._left: dict[str, bytes] | None = None
-        self._removing = removing
-
-    def sync(self, file: Any) -> None:
-        if self.operations_left == 0 and self._left is None:
-            old = len(self.files.get(file._path, b""))
-            pending = len(file._data) - old
-            kept = old + self.torn % (pending + 1) if pending > 0 else old
-            self.files[file._path] = bytes(file._data)[:kept]
-        super().sync(file)  # type: ignore[no-untyped-call]
-
-    def _change(self) -> None:
-        if self.operations_left == 0 and self._left is None:
-            self._left = dict(self.files)
-        super()._change()  # type: ignore[no-untyped-call]
-
-    def remove(self, path: str) -> None:
-        if path in self.files and self.operations_left != 0:
-            self._removing(path)
-        super().remove(path)  # type: ignore[no-untyped-call]
-
-    def power_on(self) -> None:
-        if self._left is not None:
-            self.files = self._left
-        self._left = None
-        self.operations_left = -1
-
-
-class Indicator(Board):
-    """Remembers the last beep."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.beep: dict[str, Any] = {}
-
-    def show(self, event: str, detail: dict[str, Any]) -> None:
-        super().show(event, detail)  # type: ignore[no-untyped-call]
-        if event == "punch":
-            self.beep = detail
-
-
-@dataclass
-class Held:
-    """What was held to the reader; `jid` is "" when nobody heard a beep."""
-
-    content: dict[str, str]
-    true_ms: int
-    jid: str = ""
-    seq: int = 0
-
-    @property
-    def key(self) -> Key:
-        return self.jid, self.seq
 
 
 @dataclass
@@ -122,19 +43,6 @@ class Ticks:
     def ticks_ms(self) -> int:
         passed_ms = self.world.now_ms - self.boot_ms
         return passed_ms + passed_ms * self.ppm // 1_000_000
-
-
-@dataclass
-class Link:
-    """What happens to exchanges; counts go down."""
-
-    up: bool = True
-    lose_requests: int = 0
-    lose_answers: int = 0
-    replay_requests: int = 0
-    replay_answers: int = 0
-    meanwhile: list[str] = field(default_factory=list)
-    last: Response | None = None
 
 
 class World:
@@ -334,9 +242,15 @@ class World:
     # the end
 
     def heal(self) -> None:
-        """All goes well from now on, until nothing is left to do."""
+        """All goes well from now on, until nothing is left to do.
+
+        With a boot: only then is a restored server given again what it lacks of a journal id that
+        is not the newest.
+        """
         self.link = Link()
         self.fs.power_on()
+        if self.restored and not self.dormant:
+            self.boot()
         for _ in range(400):
             if self.dormant:
                 return

@@ -37,7 +37,7 @@ def test_partitions_lie_one_after_the_other_within_the_flash() -> None:
 
 @pytest.mark.parametrize("kib", [256, 512])
 def test_what_is_printed_is_what_a_real_littlefs_of_that_size_takes(kib: int) -> None:
-    bench = Bench(kib)
+    bench = Bench(kib * KIB)
     real = bench.fill()
     held = bench.journal.last - bench.journal.first + 1
     board = Board("b", "c", 0, kib * KIB)
