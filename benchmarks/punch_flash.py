@@ -16,8 +16,9 @@ from ks_tools.boards import Board, read_boards
 
 from .figure import Figure
 
-# W25Q32JV, 3 V 32M-bit serial flash, AC electrical characteristics: tSE of a sector of 4 KiB and
-# tPP of a page of 256 bytes, typical and at most, and the erase cycles that a sector endures.
+# A 3 V serial flash of the W25Q family: tSE of a sector of 4 KiB and tPP of a page of 256 bytes,
+# typical and at most, and the cycles of a sector, as drivers and notes cite its data sheets (some
+# say 0.8 ms for a page, typically). Nothing here was measured on a chip.
 ERASE_MS: Final = (45.0, 400.0)
 PROGRAM_MS: Final = (0.4, 3.0)
 CYCLES: Final = 100_000
