@@ -20,7 +20,7 @@ demo: env-run micropython ## watch terminals live against a real server, under a
 	@.venv/bin/ks demo
 
 test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
-	@$(RUN) -m pytest $(ARGUMENTS)
+	@$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
 
 lint: env typings ## ruff, mypy (strict for host code, device code against the ESP32's stubs)
 	@status=0; \

@@ -111,7 +111,7 @@ class Changes:
         self._change(Agent(fs), allow_list, allowed[-1])
         note(("done", allowed[-1]))
         find_all(AllowList(fs, hashlib.sha256), allowed[-1])
-        assert not fs.is_dir("data/allow") or len(fs.listdir("data/allow")) <= 1, "remains"
+        assert not fs.is_dir("data/allow") or len(list(fs.listdir("data/allow"))) <= 1, "remains"
 
     def _change(self, agent, allow_list, index):
         synced = allow_pages.SYNC_BYTES
