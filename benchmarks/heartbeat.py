@@ -8,6 +8,7 @@ the round trip only falls.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -58,17 +59,21 @@ async def _measure(program: Path) -> list[tuple[int, int, int]]:
         )
         async with ServerProcess(settings).running() as server:
             terminal = folder / "terminal"
-            files = compiled(installed_files(), architecture=ARCHITECTURE)
+            files = installed_files() | {"main.py": SCRIPT.read_bytes()}
+            files = compiled(files, architecture=ARCHITECTURE)
             signed = build(files, version="1.0.0", counter=1).signed(keys.release)
             provision_folder(terminal, "terminal-1", server.url, keys.trusted(), signed)
-            (terminal / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
             return await _heartbeats(micropython_command(program, "i386", HEAP), terminal)
 
 
 async def _heartbeats(command: list[str], folder: Path) -> list[tuple[int, int, int]]:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *(*command, "-m", SCRIPT.stem, str(HEARTBEATS)), cwd=folder, stdout=pipe, stderr=pipe
+        *(*command, "boot.py", "."),
+        cwd=folder,
+        env=os.environ | {"KS_HEARTBEATS": str(HEARTBEATS)},
+        stdout=pipe,
+        stderr=pipe,
     )
     try:
         async with asyncio.timeout(LIMIT_S):
