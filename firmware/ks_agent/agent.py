@@ -31,6 +31,8 @@ SELDOM = (
     "rotation",
     "new_key",
     "update",
+    "update_record",
+    "trial",
     "unpack",
     "slots",
     "bundle",
@@ -100,7 +102,7 @@ class Agent:
         self._backoff.succeeded()
         self._startup().boot()
         self.ports.board.unload(SELDOM)
-        self._updater().settle()
+        self._trial().settle()
         self.ports.board.unload(SELDOM)
         yield from self._rest(self._first_wait_ms())
         while True:
@@ -168,6 +170,11 @@ class Agent:
         from .effectors import Effectors
 
         return Effectors(self)
+
+    def _trial(self):
+        from .trial import Trial
+
+        return Trial(self)
 
     def _updater(self):
         from .update import Updater
@@ -279,7 +286,7 @@ class Agent:
             self.identity.step("reinstated")
         self._take_rto(answer)
         if self.progress.on_trial():
-            self._updater().prove()
+            self._trial().prove()
         if self.config.on_trial:
             self._effectors().finish_config_trial(True)
         self.ports.board.show("heartbeat", {"TS": answer["TS"]})

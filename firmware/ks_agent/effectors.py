@@ -62,7 +62,7 @@ class Effectors:
                 return LATER
             return self._rotation.committed
         if name in ("HALT_UPDATES", "RESUME_UPDATES"):
-            return _updater(agent).halted == (name == "HALT_UPDATES")
+            return _update_record(agent).halted == (name == "HALT_UPDATES")
         if name in ("TRUST_KEY", "DISTRUST_KEY"):
             try:
                 payload = lines.decode(row.get("CMD3", "").encode(), 4096)
@@ -107,12 +107,12 @@ class Effectors:
         yield
 
     def halt_updates(self, command, payload):
-        _updater(self._agent).halt(True)
+        _update_record(self._agent).halt(True)
         return OK, ""
         yield
 
     def resume_updates(self, command, payload):
-        _updater(self._agent).halt(False)
+        _update_record(self._agent).halt(False)
         return OK, ""
         yield
 
@@ -265,8 +265,8 @@ class Effectors:
         agent.ports.board.show("wiped", {})
 
 
-def _updater(agent):
+def _update_record(agent):
     # Commands seldom need it, and updates never need commands: they share no memory in time.
-    from .update import Updater
+    from .update_record import UpdateRecord
 
-    return Updater(agent)
+    return UpdateRecord(agent.store, agent.outbox)

@@ -154,5 +154,3 @@ def proof_text(d1, public_text, challenge_hex, nonce_hex):
 def trust_text(role, key_text):
     """What a release key signs to let another key into the role `release`."""
     return "KS-TRUST-1|KEY:%s|ROLE:%s" % (key_text, role)
-
-

@@ -6,7 +6,7 @@ from fake_ports import CRYPTO
 from fakes import ADMIN_SEEDS, RELEASE_SEED, acknowledgement, public_text, ready
 
 from ks_agent import lines, signing
-from ks_agent.update import Updater
+from ks_agent.update_record import UpdateRecord
 
 
 def payload(**fields):
@@ -165,7 +165,7 @@ def test_updates_can_be_halted_and_resumed():
         row = terminal.server.command(name, number=halted)
         assert acknowledgement(terminal, row) == "OK "
         terminal.boot()
-        assert Updater(terminal.agent).halted == halted
+        assert UpdateRecord(terminal.agent.store, terminal.agent.outbox).halted == halted
 
 
 def test_the_server_alone_changes_neither_release_nor_admin_keys():

@@ -8,7 +8,7 @@ from fakes import RELEASE_SEED, SERVER_SEED, Terminal
 from ks_agent import bundle, signing, timetext, toon
 from ks_agent.slots import Slots
 from ks_agent.store import as_text
-from ks_agent.update import Updater
+from ks_agent.update_record import UpdateRecord
 
 URL = "http://server/api/devices/firmware/download/token"
 FILES = {"main.py": b"print('new')\n" * 100, "ks_agent/empty.py": b"", "ks_agent/a.py": b"A" * 1234}
@@ -201,7 +201,7 @@ def test_a_link_lost_in_the_download_leaves_the_running_release_and_is_tried_aga
 
 def test_halted_updates_are_not_even_asked_for():
     terminal = ready()
-    Updater(terminal.agent).halt(True)
+    UpdateRecord(terminal.agent.store, terminal.agent.outbox).halt(True)
     offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
     beats = terminal.beats()
     terminal.run(lambda: terminal.beats() == beats + 5)
