@@ -36,6 +36,7 @@ SELDOM = (
     "unpack",
     "slots",
     "bundle",
+    "image_match",
     "lines",
     "trust_changes",
     "config_check",
