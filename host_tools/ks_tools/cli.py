@@ -23,6 +23,7 @@ from . import (
     keys_command,
     punches_command,
     release_command,
+    rollout_command,
     serve,
     simulate,
     sites_command,
@@ -65,6 +66,7 @@ app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
 app.command("boards", short_help="Show the boards, and what they hold.")(boards_command.boards)
 app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
 app.add_typer(release_command.app, name="release")
+app.add_typer(rollout_command.app, name="rollout")
 app.add_typer(command_command.app, name="command")
 app.add_typer(punches_command.app, name="punches")
 app.add_typer(employees_command.app, name="employees")
