@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from . import punch_schema  # noqa: F401 -- one metadata for all of them
+from . import punch_schema, rollout_schema  # noqa: F401 -- one metadata for all of them
 from .base import RowId, metadata, one_of
 
 sites = Table(
@@ -56,6 +56,7 @@ devices = Table(
     Column("heartbeat_ms", BigInteger),
     *(Column(f"hb{number}", Text) for number in range(1, 8)),
     Column("fw2", Text),
+    Column("img1", Text),  # version of the image that it runs
     Column("site", String(64), ForeignKey("sites.site")),
     one_of("state", "active", "revoked"),
 )
@@ -156,6 +157,13 @@ releases = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("published_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    # what the manifest says of them, as text; null: it does not
+    Column("kind", Text, nullable=False, server_default="application"),
+    Column("board", Text),
+    Column("image", Text),
+    Column("image_min", Text),
+    Column("image_max", Text),
+    Column("stage0", Text),
     one_of("state", "draft", "signed", "published", "revoked"),
     Index("ix_releases_state", "state"),
 )
