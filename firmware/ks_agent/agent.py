@@ -24,36 +24,12 @@ from .update_state import Progress
 # Loaded when there is something for them to do and let go afterwards: a quarter of the code that
 # a heartbeat never needs.
 SELDOM = (
-    "startup",
-    "effectors",
-    "commands",
-    "performed",
-    "rotation",
-    "new_key",
-    "update",
-    "update_record",
-    "trial",
-    "unpack",
-    "slots",
-    "bundle",
-    "image_match",
-    "lines",
-    "trust_changes",
-    "config_check",
-    "config_changes",
-    "identity_changes",
-    "signing",
-    "command_forms",
-    "segment_read",
-    "plain_time",
-    "toon_table",
-    "toon_text",
-    "log_upload",
-    "journal_boot",
-    "journal_read",
-    "punch_upload",
-    "allow_pages",
-)
+    "startup", "effectors", "commands", "performed", "rotation", "new_key", "update",
+    "update_record", "trial", "unpack", "slots", "bundle", "image_match", "lines",
+    "trust_changes", "config_check", "config_changes", "identity_changes", "signing",
+    "command_forms", "segment_read", "plain_time", "toon_table", "toon_text", "log_upload",
+    "journal_boot", "journal_read", "punch_upload", "allow_pages", "image_update",
+)  # fmt: skip
 
 FIRST_RETRY_MS = 60000
 LONGEST_RETRY_MS = 3600000
