@@ -17,6 +17,7 @@ from . import (
     punch_flash,
     punch_server,
     server,
+    wear,
     wire,
 )
 from .figure import Figure
@@ -36,6 +37,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "punch/flash": punch_flash.measure,
     "punch/drain": punch_drain.measure,
     "punch/server": punch_server.measure,
+    "wear": wear.measure,
     "server": server.measure,
     "fleet": fleet.measure,
 }

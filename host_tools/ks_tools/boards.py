@@ -43,6 +43,7 @@ class Board:
     name: str
     chip: str
     flash: int
+    vfs: int
     data: int
 
     def segments(self, allow_list: bool = False) -> int:
@@ -90,6 +91,7 @@ def _read(path: Path) -> Board:
             name=str(found["name"]),
             chip=str(found["chip"]),
             flash=int(found["flash"]),
+            vfs=int(found["partitions"]["vfs"]["size"]),
             data=int(found["partitions"]["data"]["size"]),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:

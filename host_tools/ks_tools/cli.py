@@ -28,6 +28,7 @@ from . import (
     simulate,
     sites_command,
     verify_command,
+    wear_command,
 )
 from .console import (
     EXIT_FAILED,
@@ -64,6 +65,7 @@ app.command("simulate", short_help="Run one terminal, its life as lines.")(simul
 app.command("fleet", short_help="Run many terminals in one process.")(fleet_command.fleet)
 app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
 app.command("boards", short_help="Show the boards, and what they hold.")(boards_command.boards)
+app.command("wear", short_help="Show the boards, and what they hold.")(wear_command.wear_report)
 app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
 app.add_typer(release_command.app, name="release")
 app.add_typer(rollout_command.app, name="rollout")

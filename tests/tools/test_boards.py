@@ -40,7 +40,7 @@ def test_what_is_printed_is_what_a_real_littlefs_of_that_size_takes(kib: int) ->
     bench = Bench(kib * KIB)
     real = bench.fill()
     held = bench.journal.last - bench.journal.first + 1
-    board = Board("b", "c", 0, kib * KIB)
+    board = Board("b", "c", 0, 0, kib * KIB)
     assert 0.95 * held <= board.segments() <= held
     assert 0.95 * real <= board.capacity("12E45678") <= 1.02 * real
 
