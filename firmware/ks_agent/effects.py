@@ -26,15 +26,20 @@ class Fetch:
 
 
 class Download:
-    """A GET whose body goes to `sink(piece)` as it arrives, for status 200 and 206 only."""
+    """A GET whose body goes to `sink(piece)` as it arrives, for status 200 and 206 only.
+
+    `begin(status, headers)` is called once before the first piece, `headers` as in a Response.
+    What either raises ends the transfer and is thrown into the core.
+    """
 
     kind = "download"
     method = "GET"
     body = None
 
-    def __init__(self, url, headers, sink, max_bytes, timeout_ms):
+    def __init__(self, url, headers, begin, sink, max_bytes, timeout_ms):
         self.url = url
         self.headers = headers
+        self.begin = begin
         self.sink = sink
         self.max_bytes = max_bytes
         self.timeout_ms = timeout_ms

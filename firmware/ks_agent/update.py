@@ -69,7 +69,7 @@ class Updater:
         unpacker.write_beside("manifest.toon", self.slots.pieces(MANIFEST_PATH))
         unpacker.write_beside("manifest.sig", (signature.encode(),))
         size = int(offer["FW5"])
-        download = Download(offer["FW3"], [], unpacker.write, size, DOWNLOAD_TIMEOUT_MS)
+        download = Download(offer["FW3"], [], _begin, unpacker.write, size, DOWNLOAD_TIMEOUT_MS)
         try:
             response = yield download
         finally:
@@ -122,7 +122,7 @@ class Updater:
                 file.write(piece)
 
             headers = _range(bundle.HEAD_BYTES, length)
-            response = yield Download(offer["FW3"], headers, sink, length, HEAD_TIMEOUT_MS)
+            response = yield Download(offer["FW3"], headers, _begin, sink, length, HEAD_TIMEOUT_MS)
         if response.status != 206:
             raise OSError("range status %d" % response.status)
         if left:
@@ -159,6 +159,10 @@ class Updater:
         if report != self._progress.reported and "FW1" in offer and "FW2" in offer:
             self._progress.reported = report
             self._record.acknowledge(offer, "ERROR", text)
+
+
+def _begin(status, headers):
+    pass
 
 
 def _range(start, count):

@@ -56,7 +56,7 @@ class HttpClient:
         return await self._timed(self._fetch(fetch), fetch.timeout_ms)
 
     async def download(self, download):
-        """Perform a Download: pieces of the body of a 200 or 206 go to its sink as they come."""
+        """Perform a Download: its `begin`, then pieces of the body to its sink, for 200 and 206."""
         return await self._timed(self._stream(download), download.timeout_ms)
 
     def close(self):
@@ -96,6 +96,7 @@ class HttpClient:
             status, headers = await exchange.receive_head()
             if status in (200, 206):
                 length = content_length(headers, download.max_bytes)
+                download.begin(status, headers)
                 await exchange.receive_body(length, download.sink)
                 self._keep_or_not(exchange, target, headers)
         finally:

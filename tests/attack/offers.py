@@ -62,7 +62,9 @@ class Offer:
         wanted = dict(effect.headers).get("Range")
         if wanted is not None:
             first, last = wanted.removeprefix("bytes=").split("-")
-            return deliver(effect, 206, {}, self.ranged[int(first) : int(last) + 1])
+            part = self.ranged[int(first) : int(last) + 1]
+            span = f"bytes {first}-{int(first) + len(part) - 1}/{self.tokens['FW5']}"
+            return deliver(effect, 206, {"content-range": span}, part)
         if len(self.data) > effect.max_bytes:
             raise OSError("the answer is too long")
         return deliver(effect, 200, {}, self.data)

@@ -219,6 +219,7 @@ async def test_a_download_that_never_ends_is_cut_off_and_the_running_release_goe
         if effect.kind != "download" or ("Range" in dict(effect.headers)) != manifest:
             return await offer.meddle(effect, forward)
         attempts.append(effect)
+        effect.begin(206, {"content-range": f"bytes 128-{len(offer.data) - 1}/{len(offer.data)}"})
         effect.sink(offer.data)
         for _ in range(1000):
             poured.append(effect)

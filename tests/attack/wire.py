@@ -46,6 +46,7 @@ def deliver(effect: Any, status: int, headers: dict[str, str], body: bytes) -> R
     if effect.kind == "fetch":
         return Response(status, headers, body)
     if status in (200, 206):
+        effect.begin(status, headers)
         for start in range(0, len(body), 700):
             effect.sink(memoryview(body)[start : start + 700])
     return Response(status, headers, b"")

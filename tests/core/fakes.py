@@ -27,6 +27,9 @@ class Server:
         self.bend = None
         self.bend_signed = None
         self.content = {}
+        self.etag = None
+        self.serving = None
+        self.served = []
         self.journals = {}
 
     def now_ms(self):
@@ -106,16 +109,25 @@ class Server:
         return seq
 
     def _serve_file(self, fetch):
+        """A bundle or a range of it; `self.serving` may bend status, headers, and body."""
         data = self.content[fetch.url]
-        ranges = dict(fetch.headers).get("Range")
-        if ranges is not None:
+        asked = dict(fetch.headers)
+        ranges = asked.get("Range")
+        status, headers, body = 200, {}, data
+        if self.etag is not None:
+            headers["etag"] = self.etag
+        if ranges is not None and asked.get("If-Range", self.etag) == self.etag:
             first, last = ranges[len("bytes=") :].split("-")
-            data = data[int(first) : int(last) + 1]
-        if fetch.kind == "download":
-            for start in range(0, len(data), 500):
-                fetch.sink(memoryview(data)[start : start + 500])
-            return Response(200 if ranges is None else 206, {}, b"")
-        return Response(206, {}, data)
+            status, body = 206, data[int(first) : int(last) + 1]
+            last = int(first) + len(body) - 1
+            headers["content-range"] = "bytes %s-%d/%d" % (first, last, len(data))
+            if not body:
+                status, headers = 416, {"content-range": "bytes */%d" % len(data)}
+        headers["content-length"] = str(len(body))
+        if self.serving is not None:
+            status, headers, body = self.serving(fetch, status, headers, body)
+        self.served.append((ranges, status))
+        return pour(fetch, status, headers, body)
 
     def acknowledged(self):
         found = {}
@@ -137,6 +149,17 @@ class Server:
             row[field] = signing.sign_text(CRYPTO, seed, signing.admin_text(row, D1))
         self.commands.append(row)
         return row
+
+
+def pour(fetch, status, headers, body, piece_bytes=500):
+    """What the driver does with the answer to a fetch of a bundle's bytes."""
+    if fetch.kind == "fetch":
+        return Response(status, headers, body)
+    if status in (200, 206):
+        fetch.begin(status, headers)
+        for start in range(0, len(body), piece_bytes):
+            fetch.sink(memoryview(body)[start : start + piece_bytes])
+    return Response(status, headers, b"")
 
 
 class Terminal:

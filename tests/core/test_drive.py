@@ -19,6 +19,7 @@ class Http:
         return self._answer(effect)
 
     async def download(self, effect):
+        effect.begin(200, {"content-length": "5"})
         effect.sink(memoryview(b"piece"))
         return self._answer(effect)
 
@@ -49,17 +50,23 @@ def test_each_effect_is_performed_and_its_result_sent_in():
     seen = []
     pieces = []
 
+    def begin(status, headers):
+        pieces.append((status, headers))
+
+    def sink(piece):
+        pieces.append(bytes(piece))
+
     def life():
         response = yield fetch()
         seen.append(response.body)
-        response = yield Download("http://b/", [], lambda piece: pieces.append(bytes(piece)), 9, 9)
+        response = yield Download("http://b/", [], begin, sink, 9, 9)
         seen.append(response.status)
         seen.append((yield Sleep(1500)))
 
     sleeps = Sleeps()
     assert run(life(), sleep=sleeps) is None
     assert seen == [b"http://a/", 200, None]
-    assert pieces == [b"piece"]
+    assert pieces == [(200, {"content-length": "5"}), b"piece"]
     assert sleeps.seconds == [1.5]
 
 
@@ -95,23 +102,27 @@ def test_a_failure_is_thrown_in_where_the_effect_was_yielded():
     assert seen == [111, 110, 200]
 
 
-def test_what_a_sink_raises_is_thrown_in():
+def test_what_a_begin_or_a_sink_raises_is_thrown_in():
     class Full(Exception):
         pass
 
-    def sink(piece):
+    def full(*_):
         raise Full
+
+    def nothing(*_):
+        pass
 
     seen = []
 
-    def life():
+    def life(begin, sink):
         try:
-            yield Download("http://a/", [], sink, 9, 9)
+            yield Download("http://a/", [], begin, sink, 9, 9)
         except Full:
             seen.append("full")
 
-    run(life())
-    assert seen == ["full"]
+    run(life(nothing, full))
+    run(life(full, nothing))
+    assert seen == ["full", "full"]
 
 
 def test_an_effect_that_does_not_exist_is_a_crash():

@@ -188,6 +188,7 @@ def test_a_link_lost_in_the_download_leaves_the_running_release_and_is_tried_aga
 
     def breaks_off(fetch):
         if fetch.kind == "download":
+            fetch.begin(206, {"content-range": "bytes 0-399/%d" % len(content)})
             fetch.sink(content[:400])
             raise OSError("broken off")
         return handle(fetch)

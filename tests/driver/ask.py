@@ -38,17 +38,24 @@ async def fetch(client: HttpClient, url: str, timeout_ms: int) -> str:
 
 
 async def download(client: HttpClient, url: str, timeout_ms: int) -> str:
-    sizes = []
+    begun: list[tuple[int, int]] = []
+    sizes: list[int] = []
+
+    def begin(status: int, headers: dict[str, str]) -> None:
+        assert not sizes
+        begun.append((status, int(headers["content-length"])))
 
     def sink(piece: memoryview) -> None:
+        assert len(begun) == 1
         sizes.append(len(piece))
         assert isinstance(piece, memoryview)
         assert len(piece) <= 2048
 
     try:
-        answer = await client.download(Download(url, [], sink, MAX_BYTES, timeout_ms))
+        answer = await client.download(Download(url, [], begin, sink, MAX_BYTES, timeout_ms))
     except Exception as error:
         return name_of(error)
+    assert begun == ([(answer.status, sum(sizes))] if answer.status in (200, 206) else [])
     return f"{answer.status} {sum(sizes)}"
 
 

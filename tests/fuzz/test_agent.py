@@ -45,6 +45,18 @@ unsigned = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+ranges_answered = st.fixed_dictionaries(
+    {},
+    optional={
+        "content-range": st.sampled_from(
+            ["bytes 0-127/2000", "bytes 128-900/2000", "bytes 0-0/1", "bytes */9", "x", "bytes", ""]
+        ),
+        "content-length": st.sampled_from(["0", "128", "2000", "x"]),
+        "etag": st.sampled_from(['"a"', '"b"', 'W/"a"', "", "x", '"' + "a" * 200 + '"']),
+    },
+)
+
+
 def release(now: str) -> tuple[dict[str, str], bytes]:
     """A good update: its offer and its bundle."""
     manifest = {
@@ -132,6 +144,8 @@ def pour(data: st.DataObject, effect: Any, content: bytes) -> Response:
     status = data.draw(st.sampled_from([200, 206, 200, 206, 302, 404, 500]))
     if effect.kind == "fetch":
         return Response(status, {}, content)
+    if status in (200, 206):
+        effect.begin(status, data.draw(ranges_answered))
     place = 0
     while status in (200, 206) and place < len(content):
         size = data.draw(st.sampled_from([1, 100, 2048]))
@@ -253,8 +267,13 @@ def test_a_download_of_anything_leaves_the_running_release_or_is_the_release(
         if data.draw(st.integers(0, 4)):
             if effect.kind == "fetch":
                 return Response(206, {}, part)
+            headers = {}
+            if ranges:
+                end = int(first) + len(part) - 1
+                headers["content-range"] = f"bytes {first}-{end}/{len(content)}"
+            effect.begin(206 if ranges else 200, headers)
             effect.sink(part)
-            return Response(206 if ranges else 200, {}, b"")
+            return Response(206 if ranges else 200, headers, b"")
         if data.draw(st.booleans()):
             raise data.draw(failures)
         return pour(data, effect, data.draw(mutated(part) | junk))
