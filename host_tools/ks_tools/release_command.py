@@ -5,93 +5,84 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import ToolError, say
+from . import release_options as options
+from .console import EXIT_FAILED, ToolError, say
 from .keys_command import DataOption, OfflineOption
 from .workspace import Workspace, read_seed
 
-ARCHITECTURES = ("xtensawin", "rv32imc", "armv7emsp", "x86", "x64")
-JsonOption = Annotated[bool, typer.Option("--json", help="What was made, as JSON.")]
-ArchitectureOption = Annotated[
-    str,
-    typer.Option(
-        help="Processor that native crypto in bytecode is for: " + ", ".join(ARCHITECTURES) + ".",
-        show_default="none",
-    ),
-]
-TablesOption = Annotated[
-    int, typer.Option(help="With --architecture: tables of 3,840 bytes a key (1, 2 or 4).")
-]
-
 app = typer.Typer(
-    help="Build, sign and publish application releases.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Build, sign and publish releases.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
 @app.command("build")
 def build(
-    version: Annotated[str, typer.Argument(help="Version of the release (semver), as in 1.2.0.")],
-    folder: Annotated[
-        Path | None,
-        typer.Option("--from", help="Folder with main.py and its packages (else: the firmware)."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="New folder for it.", show_default="app-VERSION"),
-    ] = None,
-    counter: Annotated[
-        int,
-        typer.Option(min=0, help="Security counter; terminals never go below the highest seen."),
-    ] = 1,
-    release_id: Annotated[
-        str, typer.Option("--id", help="FW1, the release id.", show_default="app-VERSION")
-    ] = "",
-    built: Annotated[
-        str, typer.Option(help="Build time (else SOURCE_DATE_EPOCH, else now).", show_default="")
-    ] = "",
-    expires: Annotated[
-        str, typer.Option(help="No terminal installs it after this time.", show_default="10 years")
-    ] = "",
-    types: Annotated[
-        str,
-        typer.Option(
-            help="Device types it is for, comma-separated.", show_default="all with an ESP32 or RPI"
-        ),
-    ] = "",
-    bytecode: Annotated[
-        bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
-    ] = False,
-    architecture: ArchitectureOption = "",
-    tables: TablesOption = 1,
-    as_json: JsonOption = False,
+    version: options.Version,
+    folder: options.From = None,
+    out: options.Out = None,
+    counter: options.Counter = 1,
+    release_id: options.Identifier = "",
+    built: options.Built = "",
+    expires: options.Expires = "",
+    types: options.Types = "",
+    bytecode: options.Bytecode = False,
+    architecture: options.Architecture = "",
+    tables: options.Tables = 1,
+    kind: options.Kind = "application",
+    pack: options.Pack = None,
+    window: options.Window = 0,
+    board: options.Board = "",
+    stage0: options.Stage0 = 0,
+    image_min: options.ImageMin = "",
+    image_max: options.ImageMax = "",
+    image: options.Image = "",
+    mpy: options.Mpy = "",
+    as_json: options.Json = False,
 ) -> None:
-    """Build a release, unsigned: the files with their manifest. Same input, same bytes."""
-    from ks_simulator.application import DEVICE_TYPES
+    """Build a release, unsigned: the files with their manifest. Same input, same bytes.
 
+    An image or an opaque release is made of --from: one file micropython.bin, or any files.
+    """
     from . import release as releases
 
-    wanted = tuple(part.strip() for part in types.split(",") if part.strip()) or DEVICE_TYPES
     expires_ms = releases.parse_time(expires) if expires else None
-    if architecture and not bytecode:
-        raise ToolError("native code needs --bytecode, too")
-    files = releases.source_files(folder)
-    if bytecode:
-        files = releases.compiled_files(files, architecture, tables)
+    files = releases.files_of_kind(kind, folder, bytecode, architecture, tables)
+    texts = {
+        "STAGE0": str(stage0) if stage0 else "",
+        "BOARD": ",".join(options.names(board)),
+        "IMAGE_MIN": image_min,
+        "IMAGE_MAX": image_max,
+        "IMAGE": image,
+        "MPY": mpy,
+        "ARCH": architecture if kind == "image" else "",
+        **releases.bytecode_texts(kind, files),
+    }
+    packed = bool(pack)
     made = releases.build_release(
-        files, version, counter, release_id, built, types=wanted, expires_ms=expires_ms
+        files,
+        version,
+        counter,
+        release_id,
+        built,
+        types=options.names(types) or releases.types_of_kind(kind),
+        expires_ms=expires_ms,
+        kind=kind,
+        window_bits=(window or releases.WINDOW_BITS) if packed else 0,
+        texts={name: text for name, text in texts.items() if text},
     )
     target = out or Path(made.token("FW1"))
     releases.write_release(made, target)
     facts = {"fw1": made.token("FW1"), "fw2": version, "manifest": made.manifest_hash}
+    size = made.bundle_bytes()
     _tell(
-        {**facts, "files": len(made.files), "folder": str(target)},
-        f"{made.token('FW1')} {version}: {len(made.files)} files in {target}",
+        {**facts, "files": len(made.files), "bytes": size, "folder": str(target)},
+        f"{made.token('FW1')} {version}: {len(made.files)} files, {size} bytes, in {target}",
         f"manifest {made.manifest_hash}",
         f"next: ks release sign {target}",
         as_json=as_json,
@@ -108,7 +99,7 @@ def sign(
         typer.Option("--key", help="The release key.", show_default=".ks-offline/release.pem"),
     ] = None,
     offline: OfflineOption = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Sign a release's manifest with the release key: the step that is made offline."""
     from . import release as releases
@@ -128,7 +119,7 @@ def sign(
 def write_bundle(
     folder: Annotated[Path, typer.Argument(help="The signed release's folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's file.")],
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write the bundle of a signed release to a file, as a server stores it."""
     from ks_simulator.application import ReleaseError
@@ -149,7 +140,7 @@ def publish(
     folder: Annotated[Path, typer.Argument(help="The signed release's folder.")],
     server: Annotated[str, typer.Option(help="The server's address.")] = "http://127.0.0.1:8080",
     data: DataOption = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Upload a signed release to the server and offer it to the terminals."""
     from . import release as releases
@@ -175,6 +166,41 @@ def publish(
     )
 
 
-def _tell(facts: dict[str, object], *lines: str, as_json: bool) -> None:
+@app.command("inspect")
+def inspect(
+    release: Annotated[Path, typer.Argument(help="A bundle's file, or a release's folder.")],
+    data: DataOption = None,
+    as_json: options.Json = False,
+) -> None:
+    """Tell what is in a release: for whom, files and their sizes, and who has signed it.
+
+    Fails when a signature is there that none of the trusted release keys has made.
+    """
+    from . import release as releases
+    from . import release_inspect
+
+    workspace = Workspace.of(data)
+    trusted = workspace.read_trust() if workspace.trust.exists() else None
+    facts = release_inspect.facts(releases.open_release(release), trusted)
+    _tell(facts, *release_inspect.lines(facts), as_json=as_json)
+    if facts["signature"] == release_inspect.STRANGER:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(help="The release that runs: a bundle or a folder.")],
+    new: Annotated[Path, typer.Argument(help="The release that comes.")],
+    as_json: options.Json = False,
+) -> None:
+    """Tell what a terminal that runs OLD fetches for NEW, in bytes."""
+    from . import release as releases
+    from . import release_inspect
+
+    facts = release_inspect.difference(releases.open_release(old), releases.open_release(new))
+    _tell(facts, *release_inspect.difference_lines(facts), as_json=as_json)
+
+
+def _tell(facts: Mapping[str, object], *lines: str, as_json: bool) -> None:
     for line in (json.dumps(facts, indent=2),) if as_json else lines:
         say(line)

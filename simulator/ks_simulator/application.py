@@ -1,4 +1,4 @@
-"""A terminal's application release: its files, its manifest, the release signature, the bundle.
+"""A release: its files, its manifest, the release signature, the bundle.
 
 The form is `ks_agent.bundle`'s. Building needs no key; signing is a step of its own, made where
 the release key is.
@@ -17,7 +17,22 @@ from ks_agent import bundle, signing, timetext, tokens, toon
 from ks_agent.errors import Malformed
 
 from .keys import CRYPTO
+from .packing import pack, unpack
 
+APPLICATION = bundle.APPLICATION
+IMAGE = "image"
+OPAQUE = "opaque"
+KINDS = (APPLICATION, IMAGE, OPAQUE)
+IMAGE_FILE = "micropython.bin"
+# How the release id begins that is made of the version.
+_PREFIXES = {APPLICATION: "app-", IMAGE: "image-", OPAQUE: "opaque-"}
+# What a manifest may say besides, by kind.
+_TEXTS = {
+    APPLICATION: ("STAGE0", "BOARD", "IMAGE_MIN", "IMAGE_MAX", "MPY", "ARCH"),
+    IMAGE: ("STAGE0", "BOARD", "IMAGE", "MPY", "ARCH"),
+    OPAQUE: ("BOARD",),
+}
+_IMAGE_NEEDS = ("IMAGE", "MPY", "ARCH")
 DEVICE_TYPES = ("ESP32_TERMINAL", "ESP32_READER", "RPI_TERMINAL")
 DAY_MS = 86_400_000
 DEFAULT_LIFE_DAYS = 3650
@@ -59,13 +74,32 @@ class Release:
         text = signing.manifest_text(CRYPTO, self.manifest)
         return replace(self, signature=str(signing.sign_text(CRYPTO, release_seed, text)))
 
+    def packed_sizes(self) -> dict[str, int]:
+        """Bytes of each file in the bundle, in its order."""
+        rows = self.message["FILE"]
+        assert isinstance(rows, list)
+        return {row["PATH"]: packed_size(row) for row in rows}
+
+    def bundle_bytes(self) -> int:
+        """FW5: the size of the bundle."""
+        return bundle.HEAD_BYTES + len(self.manifest) + sum(self.packed_sizes().values())
+
     def assemble(self) -> bytes:
-        """The bundle: head, manifest, files. Raises ReleaseError while unsigned."""
+        """The bundle: head, manifest, files as they are packed. Raises ReleaseError while
+        unsigned, and where zlib packs to other sizes than it did at the build."""
         if not self.signature:
             raise ReleaseError("the release is not signed")
-        order = [str(row["PATH"]) for row in bundle.parse_manifest(self.manifest)["FILE"]]
-        head = bytes(bundle.make_head(self.manifest, self.signature))
-        return head + self.manifest + b"".join(self.files[path] for path in order)
+        window_bits = int(str(self.message.get("WBITS", "0")))
+        parts = [bytes(bundle.make_head(self.manifest, self.signature)), self.manifest]
+        for path, size in self.packed_sizes().items():
+            data = self.files[path]
+            parts.append(data if size == len(data) else pack(data, window_bits))
+            if len(parts[-1]) != size:
+                raise ReleaseError(
+                    f"{path} packs to another size here than where the release was built; "
+                    "make the bundle there, or build without packing"
+                )
+        return b"".join(parts)
 
     def slot_files(self) -> dict[str, bytes]:
         """What lies in the folder of a slot: manifest, signature, files."""
@@ -85,18 +119,22 @@ def build(
     built_ms: int = FIRST_BUILD_MS,
     expires_ms: int | None = None,
     types: Sequence[str] = DEVICE_TYPES,
+    kind: str = APPLICATION,
+    window_bits: int = 0,
+    texts: Mapping[str, str] | None = None,
 ) -> Release:
     """An unsigned release of these files; `release_id` is `app-VERSION` when it is empty.
 
+    Files are packed for a window of 2^`window_bits` bytes where that is worth it; 0: never.
+    `texts`: what else the manifest says, of STAGE0 BOARD IMAGE_MIN IMAGE_MAX MPY ARCH IMAGE.
     The same arguments give the same bytes. Raises ReleaseError for what a terminal would refuse.
     """
-    rows = [
-        {"PATH": path, "SHA256": hashlib.sha256(data).hexdigest(), "SIZE": str(len(data))}
-        for path, data in sorted(files.items())
-    ]
+    texts = texts or {}
+    _check_kind(kind, files, types, texts, window_bits)
+    rows, packs = _rows(files, window_bits)
     message = {
-        "KIND": bundle.APPLICATION,
-        "FW1": release_id or "app-" + version.replace("+", "."),
+        "KIND": kind,
+        "FW1": release_id or _PREFIXES[kind] + version.replace("+", "."),
         "FW2": version,
         "COUNTER": str(counter),
         "BUILT": timetext.format_ms(built_ms),
@@ -104,10 +142,10 @@ def build(
             built_ms + DEFAULT_LIFE_DAYS * DAY_MS if expires_ms is None else expires_ms
         ),
         "TYPES": ",".join(types),
+        **texts,
+        **({"WBITS": str(window_bits)} if packs else {}),
         "FILE": rows,
     }
-    if ENTRY not in files:
-        raise ReleaseError(f"there is no {ENTRY} among the files")
     manifest = bytes(toon.encode(message, tokens.kind_of)) + b"\n"
     if len(manifest) > bundle.MANIFEST_MAX_BYTES:
         raise ReleaseError(
@@ -120,6 +158,63 @@ def build(
     return Release(manifest, dict(files))
 
 
+def _rows(files: Mapping[str, bytes], window_bits: int) -> tuple[list[dict[str, str]], bool]:
+    """The rows of FILE, and whether any file is packed."""
+    try:
+        packed = {path: len(pack(data, window_bits)) for path, data in files.items()}
+    except ValueError as error:
+        raise ReleaseError(str(error)) from None
+    packs = any(packed[path] < len(data) for path, data in files.items())
+    rows = []
+    for path, data in sorted(files.items()):
+        row = {"PATH": path, "SHA256": hashlib.sha256(data).hexdigest(), "SIZE": str(len(data))}
+        if packs:
+            row["PACKED"] = str(packed[path])
+        rows.append(row)
+    return rows, packs
+
+
+def _check_kind(
+    kind: str,
+    files: Mapping[str, bytes],
+    types: Sequence[str],
+    texts: Mapping[str, str],
+    window_bits: int,
+) -> None:
+    if kind not in KINDS:
+        raise ReleaseError(f"no kind {kind!r}: one of {', '.join(KINDS)}")
+    for name in texts:
+        if name not in _TEXTS[kind]:
+            raise ReleaseError(f"{name} has no meaning for a release of the kind {kind}")
+    if "IMAGE_MIN" in texts and "IMAGE_MAX" in texts:
+        try:
+            if bundle.version(texts["IMAGE_MAX"]) < bundle.version(texts["IMAGE_MIN"]):
+                raise ReleaseError("IMAGE_MAX is below IMAGE_MIN")
+        except Malformed as error:
+            raise ReleaseError(str(error)) from None
+    if kind == APPLICATION and ENTRY not in files:
+        raise ReleaseError(f"there is no {ENTRY} among the files")
+    if kind == IMAGE:
+        if set(files) != {IMAGE_FILE} or window_bits:
+            raise ReleaseError(f"an image is one file {IMAGE_FILE}, never packed")
+        missing = [name for name in _IMAGE_NEEDS if not texts.get(name)]
+        if missing:
+            raise ReleaseError(f"an image's manifest needs {', '.join(missing)}")
+    if kind == OPAQUE:
+        ours = [name for name in types if name.startswith("ESP32_")]
+        if ours or not files:
+            raise ReleaseError(
+                f"{ours[0]} takes applications and images, no opaque files"
+                if ours
+                else "there are no files"
+            )
+
+
+def packed_size(row: Mapping[str, str]) -> int:
+    """Bytes of a file in the bundle, from its row of FILE."""
+    return int(row.get("PACKED", row["SIZE"]))
+
+
 def split(data: bytes) -> Release:
     """The release in a bundle; checks its form and the files' hashes, no signature.
 
@@ -129,17 +224,28 @@ def split(data: bytes) -> Release:
     end = bundle.HEAD_BYTES + length
     manifest = data[bundle.HEAD_BYTES : end]
     message = bundle.parse_manifest(manifest)
-    if len(data) != bundle.HEAD_BYTES + length + sum(int(row["SIZE"]) for row in message["FILE"]):
+    if len(data) != end + sum(packed_size(row) for row in message["FILE"]):
         raise Malformed("the bundle's size is not its manifest's")
     files = {}
     for row in message["FILE"]:
-        size = int(row["SIZE"])
+        size = packed_size(row)
         content = data[end : end + size]
+        if size < int(row["SIZE"]):
+            content = unpack(content, int(row["SIZE"]), int(message["WBITS"]))
         if hashlib.sha256(content).hexdigest() != row["SHA256"]:
             raise Malformed(f"the file {row['PATH']} is not the manifest's")
         files[str(row["PATH"])] = content
         end += size
     return Release(manifest, files, str(signature))
+
+
+def fetched_bytes(old: Release, new: Release) -> int:
+    """Bytes that a terminal which runs `old` fetches for `new`: head, manifest, and the files
+    that are not in its slot already under the same path with the same hash."""
+    here = {row["PATH"]: row["SHA256"] for row in bundle.parse_manifest(old.manifest)["FILE"]}
+    rows = bundle.parse_manifest(new.manifest)["FILE"]
+    wanted = sum(packed_size(row) for row in rows if here.get(row["PATH"]) != row["SHA256"])
+    return int(bundle.HEAD_BYTES) + len(new.manifest) + wanted
 
 
 def firmware_folder() -> Path:

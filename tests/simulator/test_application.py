@@ -1,6 +1,7 @@
 """Releases: built the same twice, in the form that the terminal's own code reads."""
 
 import hashlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from ks_agent import bundle, signing
 from ks_agent.errors import BadSignature, Malformed
-from ks_simulator.application import Release, ReleaseError, build, installed_files, split
+from ks_simulator.application import (
+    Release,
+    ReleaseError,
+    build,
+    fetched_bytes,
+    installed_files,
+    split,
+)
 from ks_simulator.keys import CRYPTO, RoleKeys
 
 FILES = {"main.py": b"print('hello')\n", "ks_agent/__init__.py": b"", "ks_agent/agent.py": b"x"}
@@ -96,3 +104,52 @@ def test_the_installed_firmware_fits_into_a_release() -> None:
 
 def test_a_release_shows_no_content_in_its_repr() -> None:
     assert "hello" not in repr(made())
+
+
+def test_an_image_is_one_file_and_says_what_it_loads() -> None:
+    texts = {"IMAGE": "1.26.0", "MPY": "6.3", "ARCH": "xtensawin", "BOARD": "esp32"}
+    image = {"micropython.bin": b"\xe9" * 2000}
+    release = build(image, version="2.0.0", counter=1, kind="image", texts=texts)
+    assert release.token("FW1") == "image-2.0.0"
+    assert {name: release.token(name) for name in texts} == texts
+    assert split(release.signed(KEYS.release).assemble()).files == image
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "why"),
+    [
+        ({"micropython.bin": b"x"}, {"texts": {"IMAGE": "1.26.0"}}, "needs MPY, ARCH"),
+        ({"micropython.bin": b"x", "y": b""}, {}, "one file micropython.bin"),
+        ({"micropython.bin": b"x"}, {"window_bits": 10}, "never packed"),
+        ({"micropython.bin": b"x"}, {"texts": {"IMAGE_MIN": "1.25.0"}}, "IMAGE_MIN has no meaning"),
+        ({"x": b""}, {"kind": "opaque"}, "ESP32_TERMINAL takes"),
+        ({}, {"kind": "opaque", "types": ("MOBILE_KIOSK",)}, "no files"),
+        (FILES, {"kind": "applet"}, "no kind 'applet'"),
+        (FILES, {"kind": "application", "texts": {"IMAGE": "1.26.0"}}, "IMAGE has no meaning"),
+        (
+            FILES,
+            {"kind": "application", "texts": {"IMAGE_MIN": "1.26.0", "IMAGE_MAX": "1.25.9"}},
+            "below IMAGE_MIN",
+        ),
+        (FILES, {"kind": "application", "window_bits": 8}, "cannot be packed"),
+    ],
+)
+def test_a_release_of_the_wrong_form_for_its_kind_is_not_built(
+    files: dict[str, bytes], changes: dict[str, Any], why: str
+) -> None:
+    options = {"kind": "image", "version": "1.0.0", "counter": 1, **changes}
+    with pytest.raises(ReleaseError, match=why):
+        build(files, **options)
+
+
+def test_a_terminal_fetches_the_files_that_it_has_not() -> None:
+    old, new = (
+        build({**FILES, **changes}, version=version, counter=4)
+        for version, changes in (
+            ("1.0.0", {"gone.py": b"12345"}),
+            ("1.1.0", {"main.py": b"new", "moved.py": b"12345"}),
+        )
+    )
+    head = bundle.HEAD_BYTES + len(new.manifest)
+    assert fetched_bytes(old, new) == head + len(b"new") + len(b"12345")
+    assert fetched_bytes(new, new) == head

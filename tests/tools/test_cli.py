@@ -20,6 +20,8 @@ COMMANDS = [
     ["release", "sign"],
     ["release", "bundle"],
     ["release", "publish"],
+    ["release", "inspect"],
+    ["release", "diff"],
     ["rollout"],
     ["rollout", "create"],
     ["rollout", "list"],

@@ -3,17 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ks_agent import bundle, timetext
+from ks_agent import bundle, signing, timetext
 from ks_simulator import compiled
 from ks_simulator.application import split
-from ks_simulator.keys import RoleKeys, public_text
+from ks_simulator.keys import RoleKeys, key_id, public_text
 from ks_tools import release as releases
 from ks_tools.cli import run
 from ks_tools.console import ToolError
-from ks_tools.release_command import ARCHITECTURES
+from ks_tools.release_options import ARCHITECTURES
 from ks_tools.workspace import Workspace
 
 
@@ -126,17 +127,10 @@ def test_each_step_tells_programs_what_it_made(
     keys = Workspace(tmp_path / "data", tmp_path / "offline")
     keys.make_keys()
 
-    def told(*command: str) -> dict[str, object]:
-        assert run(["release", *command, "--json"]) == 0
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        found: dict[str, object] = json.loads(captured.out)
-        return found
-
-    built = told("build", "1.2.0", "--from", str(source), "--out", "out")
+    built = told(capsys, "build", "1.2.0", "--from", str(source), "--out", "out")
     assert (built["fw1"], built["fw2"], built["files"]) == ("app-1.2.0", "1.2.0", 2)
-    assert told("sign", "out", "--offline", str(keys.offline))["folder"] == "out"
-    bundled = told("bundle", "out", "--out", "app.bundle")
+    assert told(capsys, "sign", "out", "--offline", str(keys.offline))["folder"] == "out"
+    bundled = told(capsys, "bundle", "out", "--out", "app.bundle")
     data = (tmp_path / "app.bundle").read_bytes()
     assert (bundled["bytes"], bundled["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
 
@@ -161,16 +155,112 @@ def test_a_release_for_a_chip_carries_its_native_code_and_no_other_engine(
     assert (tmp_path / "plain" / "ks_crypto" / "bigint.mpy").exists()
 
 
+def told(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["release", *command, "--json"]) == status
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_release_is_shown_with_its_files_and_its_signer(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(source, "out", "--board", "esp32, esp32-s3", "--stage0", "2", "--image-min", "1.25.0")
+    unsigned = told(capsys, "inspect", "out")
+    assert (unsigned["signature"], unsigned["signed_by"]) == ("none", None)
+    assert (unsigned["board"], unsigned["stage0"]) == ("esp32,esp32-s3", "2")
+    assert unsigned["image_min"] == "1.25.0"
+    keys = Workspace(tmp_path / ".ks", tmp_path / ".ks-offline")
+    keys.make_keys()
+    run(["release", "sign", "out"])
+    run(["release", "bundle", "out", "--out", "app.bundle"])
+    signed = told(capsys, "inspect", "app.bundle")
+    assert signed == told(capsys, "inspect", "out")
+    assert signed["signature"] == "trusted"
+    assert signed["signed_by"] == key_id(signing.decode_public_key(_release_key(keys)))
+    assert signed["bytes"] == (tmp_path / "app.bundle").stat().st_size
+    assert [file["path"] for file in signed["files"]] == ["ks_agent/__init__.py", "main.py"]
+    (tmp_path / "nowhere").mkdir()
+    assert told(capsys, "inspect", "out", "--data", "nowhere")["signature"] == "unchecked"
+
+
+def test_the_signature_of_a_stranger_is_told_and_fails(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Workspace(tmp_path / ".ks", tmp_path / "ours").make_keys()
+    Workspace(tmp_path / "other", tmp_path / "theirs").make_keys()
+    build(source, "out")
+    run(["release", "sign", "out", "--offline", "theirs"])
+    assert told(capsys, "inspect", "out", status=1)["signature"] == "stranger"
+    assert run(["release", "inspect", "out"]) == 1
+    assert "SIGNED BY A STRANGER" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["inspect", "x"], ["diff", "x", "x"]])
+def test_what_is_no_release_is_told_in_one_line(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert run(["release", *command]) == 1
+    (tmp_path / "x").write_bytes(b"not a bundle")
+    assert run(["release", *command]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "ks: x: No such file or directory",
+        "ks: x: not a bundle",
+    ]
+
+
+def test_the_difference_of_two_releases_is_what_a_terminal_fetches(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "large.py").write_bytes(b"x = 1\n" * 1000)
+    build(source, "old")
+    (source / "main.py").write_text("changed")
+    build(source, "new", "--id", "new")
+    found = told(capsys, "diff", "old", "new")
+    assert found["fetched"] == [{"path": "main.py", "bytes": 7}]
+    assert (found["kept"], found["removed"]) == (2, [])
+    assert found["bytes"] == found["bundle_bytes"] - 6000
+    run(["release", "diff", "old", "new"])
+    assert f"{found['bytes']} of {found['bundle_bytes']} bytes" in capsys.readouterr().out
+
+
+def test_an_image_and_opaque_files_are_releases_too(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "micropython.bin").write_bytes(b"\xe9" * 5000)
+    of_image = ["--kind", "image", "--from", "image", "--image", "1.26.0", "--mpy", "6.3"]
+    command = ["build", "2.0.0", *of_image, "--architecture", "xtensawin"]
+    assert told(capsys, *command)["folder"] == "image-2.0.0"
+    shown = told(capsys, "inspect", "image-2.0.0")
+    assert (shown["kind"], shown["image"], shown["mpy"]) == ("image", "1.26.0", "6.3")
+    assert (shown["arch"], shown["types"]) == ("xtensawin", "ESP32_TERMINAL,ESP32_READER")
+    opaque = ["build", "3.0.0", "--kind", "opaque", "--from", str(source), "--types"]
+    told(capsys, *opaque, "MOBILE_KIOSK")
+    assert told(capsys, "inspect", "opaque-3.0.0")["kind"] == "opaque"
+
+
+def test_bytecode_says_what_loads_it(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(source, "out", "--bytecode") == 0
+    shown = told(capsys, "inspect", "out")
+    assert shown["mpy"] == "6.3"
+    assert "arch" not in shown
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--kind", "opaque", "--from", "source"], "device types of --types"),
+        (["--kind", "image"], "made of --from FOLDER"),
+        (["--kind", "image", "--from", "source"], "one file micropython.bin"),
+        (["--kind", "applet", "--from", "source"], "no kind 'applet'"),
         (["--architecture", "xtensawin"], "needs --bytecode"),
         (["--bytecode", "--architecture", "z80"], "one of x86, x64, xtensawin"),
         (["--bytecode", "--architecture", "x86", "--tables", "3"], "one of 1, 2, 4"),
         (["--bytecode", "--architecture", "x86", "--from", "source"], "no ks_crypto"),
     ],
 )
-def test_native_code_that_cannot_be_in_a_release_is_told_in_one_line(
+def test_what_cannot_be_in_a_release_is_told_in_one_line(
     source: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
     assert run(["release", "build", "1.2.0", "--out", "out", *options]) == 1
