@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .asking import check_id
 from .console import EXIT_FAILED, ToolError, is_watched, rich_console, say
 from .keys_command import DataOption
 from .workspace import Workspace
@@ -55,6 +56,15 @@ def fleet(
     outage: Annotated[
         float, typer.Option(min=0, help="Seconds without a network, from when a storm begins.")
     ] = 0,
+    spoil: Annotated[
+        str, typer.Option(metavar="FW1", help="This release goes wrong on a share of them.")
+    ] = "",
+    spoil_share: Annotated[
+        float, typer.Option(min=0, max=1, help="With --spoil: on how many of them.")
+    ] = 1,
+    spoil_way: Annotated[
+        str, typer.Option(help="With --spoil: crash at every start, or reset.")
+    ] = "crash",
     report: Annotated[
         Path | None, typer.Option(help="Write the report: JSON, or JUnit XML for *.xml.")
     ] = None,
@@ -63,6 +73,7 @@ def fleet(
     """Run many terminals in one process, each with its own files, key and connection.
 
     With --punches or --storm people punch, and the server is asked at the end what it has of that.
+    With --spoil a release that is rolled out fails on some of them, and they must roll it back.
 
     Exit status 1 when one of them did not register, heartbeat or stay alive, or when a punch that
     beeped is not stored exactly once.
@@ -72,7 +83,12 @@ def fleet(
     from ks_simulator.fleet import FleetPlan
     from ks_simulator.link import Faults
     from ks_simulator.people import Traffic
+    from ks_simulator.spoiled import WAYS, Spoiling
 
+    if spoil:
+        check_id(spoil, "FW1")
+    if spoil_way not in WAYS:
+        raise ToolError(f"no way {spoil_way!r} to go wrong: one of {', '.join(WAYS)}")
     plan = FleetPlan(
         devices,
         seed=seed,
@@ -81,6 +97,7 @@ def fleet(
         pace=pace,
         faults=Faults(loss, loss, delay_ms),
         traffic=Traffic(punches, storm, outage),
+        spoiling=Spoiling(spoil, spoil_share, spoil_way) if spoil else None,
     )
     outcome = uvloop.run(_fleet(plan, server.rstrip("/"), data, quiet=as_json))
     if report is not None:
@@ -175,8 +192,13 @@ def _line(figures: dict[str, object], seconds: float) -> str:
         f"{seconds:6.1f} s  {figures['registered']} of {figures['devices']} registered, "
         f"{figures['heartbeats']} heartbeats ({figures['heartbeats_per_second']}/s), "
         f"{figures['offline']} times offline, {figures['refused']} refused, "
-        f"{figures['crashes']} crashes" + _punch_line(figures)
+        f"{figures['crashes']} crashes" + _update_line(figures) + _punch_line(figures)
     )
+
+
+def _update_line(figures: dict[str, object]) -> str:
+    confirmed, gone = figures["updates_confirmed"], figures["updates_rolled_back"]
+    return f", {confirmed} updated, {gone} rolled back" if confirmed or gone else ""
 
 
 def _punch_line(figures: dict[str, object]) -> str:
@@ -206,6 +228,7 @@ def _table(terminals: Fleet) -> Table:
         ("commands", lambda d1: str(terminals.seen[d1].events["command"])),
         ("offline", lambda d1: str(terminals.seen[d1].events["offline"])),
         ("crashes", lambda d1: str(terminals.seen[d1].events["crash"])),
+        ("version", terminals.versions.version_of),
         ("last trouble", lambda d1: terminals.seen[d1].problem),
     ]
     for name, _ in columns:
@@ -245,6 +268,15 @@ def _summary(outcome: Report) -> None:
                 figures["punches_held"],
                 figures["punches_beeped"],
                 figures["punches_stored"],
+            )
+        )
+    if "spoiled_release" in figures:
+        console.print(
+            "{} is spoiled on {} terminals: {} tried it, {} rolled back".format(
+                figures["spoiled_release"],
+                figures["spoiled_terminals"],
+                figures["spoiled_tried_it"],
+                figures["updates_rolled_back"],
             )
         )
     if outcome.ok:

@@ -27,6 +27,7 @@ from .people import People, Traffic
 from .provision import device_seed, factory_files
 from .punching import ACCEPTED, Reconciliation, reconcile
 from .report import Check, Report
+from .spoiled import Spoiling, Versions
 from .terminal import RandomBytes, Terminal
 
 START_RATE = 200
@@ -51,6 +52,7 @@ class FleetPlan:
     faults: Faults = field(default_factory=Faults)
     start_rate: float = START_RATE
     traffic: Traffic = field(default_factory=Traffic)
+    spoiling: Spoiling | None = None
 
     def ids(self) -> list[str]:
         """D1 of every terminal."""
@@ -68,7 +70,6 @@ class Seen:
 
     d1: str
     events: Counter[str] = field(default_factory=Counter)
-    version: str = ""
     problem: str = ""
     first_heartbeat_s: float | None = None
 
@@ -101,6 +102,7 @@ class Fleet:
         self.total: Counter[str] = Counter()
         self.links: dict[str, FaultLink] = {}
         self.people = People(plan.traffic, plan.seed)
+        self.versions = Versions(release.token("FW2"), plan.spoiling, plan.seed)
         self.punches: dict[str, Reconciliation] = {}
         self._api = api
         self._terminals: dict[str, Terminal] = {}
@@ -212,6 +214,7 @@ class Fleet:
             Check("every punch that beeped is stored once, in order", found.ok, str(found), d1)
             for d1, found in self.punches.items()
         ]
+        checks += self.versions.checks()
         return Report("fleet", checks, self.figures(seconds), seconds)
 
     def figures(self, seconds: float) -> dict[str, object]:
@@ -230,6 +233,7 @@ class Fleet:
             "unbelievable": self.total["unbelievable"],
             "crashes": self.total["crash"],
             "updates_confirmed": self.total["update_confirmed"],
+            **self.versions.figures(list(self.seen)),
             "link_faults": sum(link.failures for link in self.links.values()),
             **(self._punch_figures() if self.plan.traffic.has_punches else {}),
         }
@@ -294,10 +298,13 @@ class Fleet:
             crypto=self._crypto,
             random_bytes=self._random_for(d1),
             pace=self.plan.pace,
+            spoiling=self.plan.spoiling if self.versions.hits(d1) else None,
         )
 
     def _observe(self, d1: str, event: str, detail: Mapping[str, str]) -> None:
         seen = self.seen[d1]
+        if self.versions.observe(d1, event, detail):
+            return
         seen.events[event] += 1
         self.total[event] += 1
         self.people.observe(d1, event, detail)

@@ -16,6 +16,7 @@ from ks_driver.loop import WakeableSleep, drive
 from .keys import CRYPTO
 from .loader import agent_class, stage_0
 from .punching import CLOSED
+from .spoiled import PlantedReset, Spoiling
 
 CRASH_PAUSE_S = 1.0
 MEMORY_USED_BYTES = 96 * 1024
@@ -49,6 +50,8 @@ class Rng:
 
 class Partition:
     """The `partition` port."""
+
+    images = None
 
     def __init__(self, running: str) -> None:
         self.running = running
@@ -89,7 +92,7 @@ class Terminal:
 
     `observer(event, detail)` hears what the board shows, and `boot`, `restart`, `crash`,
     `dormant` and `dead` from the world around it. `pace` divides every wait. What is on `fs` and
-    in `vault` is all that lives on over a restart.
+    in `vault` is all that lives on over a restart. `spoiling` makes a release go wrong here.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Terminal:
         random_bytes: RandomBytes = os.urandom,
         pace: float = 1.0,
         crash_pause_s: float = CRASH_PAUSE_S,
+        spoiling: Spoiling | None = None,
     ) -> None:
         self.fs = fs
         self.vault = vault
@@ -113,6 +117,7 @@ class Terminal:
         self._rng = Rng(random_bytes)
         self._pace = pace
         self._crash_pause_s = crash_pause_s
+        self._spoiling = spoiling
         self._life: asyncio.Task[str | None] | None = None
         self._cycling = False
         self._agent: Any = None
@@ -159,6 +164,10 @@ class Terminal:
             self._cycling = False
             self._observer("power", {})
             return True
+        except PlantedReset:
+            self._observer("spoiled", {})
+            await asyncio.sleep(self._crash_pause_s)
+            return True
         except Exception as crash:
             self._observer("crash", {"CLASS": type(crash).__name__, "TEXT": str(crash)})
             await asyncio.sleep(self._crash_pause_s)
@@ -175,6 +184,8 @@ class Terminal:
     async def _live(self, slot: str) -> str | None:
         try:
             self._sleep = PacedSleep(self._pace)
+            if self._spoiling is not None:
+                self._spoiling.start(self.fs, slot)
             agent = agent_class(self.fs, slot)(self._ports(slot))
             self._agent = agent
             reason: str | None = await drive(agent.run(), self.http, self.fs, self._sleep)
