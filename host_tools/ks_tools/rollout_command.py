@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +37,7 @@ app = typer.Typer(
 
 NumberArgument = Annotated[int, typer.Argument(metavar="ID", min=1, help="The rollout's number.")]
 AbortShareOption = Annotated[
-    float, typer.Option(min=0, max=100, help="Abort at this percentage of failed attempts.")
+    int, typer.Option(min=1, max=100, help="Abort at this percentage of failed attempts.")
 ]
 AbortMinOption = Annotated[int, typer.Option(min=1, help="... of so many attempts or more.")]
 AbortCountOption = Annotated[
@@ -53,6 +54,10 @@ AtOnceOption = Annotated[
 @app.command("create")
 def create(
     fw1: Annotated[str, typer.Argument(help="FW1 of a signed release.")],
+    upload: Annotated[
+        Path | None,
+        typer.Option(help="Upload this signed release's folder first.", show_default=""),
+    ] = None,
     phases: Annotated[
         str, typer.Option(help="Rising percentages of the devices, the canary first.")
     ] = "2,10,50,100",
@@ -105,23 +110,42 @@ def create(
         "downloads_at_once": downloads_at_once,
     }
 
+    bundle = _bundle(upload, fw1) if upload else b""
+
     async def work(api: RolloutApi) -> dict[str, Any]:
+        if bundle:
+            await api.store(bundle)
         made = await api.create_rollout(form)
         return await api.rollout_step(made["id"], "start") if start_now else made
 
     _tell(ask(server, data, work), as_json)
 
 
-def parse_phases(text: str) -> list[float]:
+def _bundle(folder: Path, fw1: str) -> bytes:
+    """The bundle of a signed release in a folder. Raises ToolError."""
+    from ks_simulator.application import ReleaseError
+
+    from . import release as releases
+
+    made = releases.read_release(folder)
+    if made.token("FW1") != fw1:
+        raise ToolError(f"{folder} holds {made.token('FW1')}, not {fw1}")
+    try:
+        return made.assemble()
+    except ReleaseError as error:
+        raise ToolError(f"{error}; sign it with: ks release sign {folder}") from None
+
+
+def parse_phases(text: str) -> list[int]:
     """Percentages such as `2,10,50,100`. Raises ToolError."""
     try:
-        shares = [float(part) for part in text.split(",")]
+        shares = [int(part) for part in text.split(",")]
     except ValueError:
-        raise ToolError(f"{text!r} is no list of percentages, as in 2,10,50,100") from None
+        raise ToolError(f"{text!r} is no list of whole percentages, as in 2,10,50,100") from None
     rising = all(one < other for one, other in pairwise(shares))
-    if not rising or not 0 < shares[0] <= shares[-1] <= 100:
-        raise ToolError(f"the phases {text!r} do not rise from above 0 to at most 100")
-    return [int(share) if share == int(share) else share for share in shares]
+    if not rising or not 1 <= shares[0] <= shares[-1] <= 100:
+        raise ToolError(f"the phases {text!r} do not rise from at least 1 to at most 100")
+    return shares
 
 
 def parse_duration(text: str) -> int:

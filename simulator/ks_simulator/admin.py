@@ -121,8 +121,8 @@ class AdminApi:
         """`sign`, `publish` or `revoke` a release."""
         return await self._json("POST", f"/releases/{fw1}/{step}")
 
-    async def publish(self, bundle: bytes) -> str:
-        """Upload, sign and publish; gives FW1. What an earlier try has done is not in the way."""
+    async def store(self, bundle: bytes) -> str:
+        """Upload and sign; gives FW1. What an earlier try has done is not in the way."""
         try:
             stored = await self.upload(bundle)
         except AdminError as error:
@@ -136,6 +136,11 @@ class AdminApi:
         fw1 = str(stored["fw1"])
         if stored["state"] != "published":
             await self.release_step(fw1, "sign")
+        return fw1
+
+    async def publish(self, bundle: bytes) -> str:
+        """The same, and offer it to all devices of its types; gives FW1."""
+        fw1 = await self.store(bundle)
         await self.release_step(fw1, "publish")
         return fw1
 

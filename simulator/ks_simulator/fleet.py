@@ -28,7 +28,7 @@ from .provision import device_seed, factory_files
 from .punching import ACCEPTED, Reconciliation, reconcile
 from .report import Check, Report
 from .spoiled import Spoiling, Versions
-from .terminal import RandomBytes, Terminal
+from .terminal import CRASH_PAUSE_S, RandomBytes, Terminal
 
 START_RATE = 200
 DEFAULT_PREFIX = "sim"
@@ -86,6 +86,7 @@ class Fleet:
     """The terminals of a plan. `random_for(d1)` gives each its source of random bytes.
 
     `api` is asked at the end what has become of the punches; where people punch, it is needed.
+    `tokens` are one-time registration tokens by D1.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Fleet:
         release: Release,
         random_for: Callable[[str], RandomBytes] = lambda d1: os.urandom,
         api: PunchApi | None = None,
+        tokens: Mapping[str, str] | None = None,
     ) -> None:
         self.plan = plan
         self.seen = {d1: Seen(d1) for d1 in plan.ids()}
@@ -110,6 +112,7 @@ class Fleet:
         self._trust = trust
         self._release = release
         self._random_for = random_for
+        self._tokens = tokens or {}
         self._crypto = NaclCrypto(cached_keys=plan.devices + 16)
         self._start = time.monotonic()
         self._enough = asyncio.Event()
@@ -290,14 +293,16 @@ class Fleet:
         def observe(event: str, detail: Mapping[str, str]) -> None:
             self._observe(d1, event, detail)
 
+        otrt = self._tokens.get(d1, "")
         return Terminal(
-            MemoryFs(factory_files(d1, self._server, self._trust, self._release)),
+            MemoryFs(factory_files(d1, self._server, self._trust, self._release, otrt=otrt)),
             vault,
             link,
             observe,
             crypto=self._crypto,
             random_bytes=self._random_for(d1),
             pace=self.plan.pace,
+            crash_pause_s=CRASH_PAUSE_S / self.plan.pace,
             spoiling=self.plan.spoiling if self.versions.hits(d1) else None,
         )
 

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from ks_simulator.application import build
+from ks_simulator.keys import RoleKeys
 from ks_tools import rollout_view, rollout_watch
 from ks_tools.cli import run
+from ks_tools.release import write_release
 
 ROLLOUT: dict[str, Any] = {
     "id": 3, "fw1": "app-1.1.0", "fw2": "1.1.0", "state": "draft", "phases": [2, 10, 100],
@@ -38,13 +42,16 @@ class Desk:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/admin")
-        body = json.loads(request.content) if request.content else dict(request.url.params)
+        is_form = request.headers.get("content-type") == "application/json"
+        body = json.loads(request.content) if is_form else dict(request.url.params)
         self.asked.append((request.method, path, body))
         if path == "/rollouts/4":
             error = {"code": "NOT_FOUND", "message": "no such rollout"}
             return httpx.Response(404, json={"error": error})
         if path.endswith("/devices"):
             return httpx.Response(200, json={"items": self.devices, "next": None})
+        if path == "/releases":
+            return httpx.Response(201, json={"fw1": "app-1.1.0", "state": "draft"})
         if path == "/rollouts" and request.method == "GET":
             return httpx.Response(200, json={"items": self.looks, "next": None})
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -74,7 +81,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def test_a_rollout_is_drafted_with_its_phases_filters_and_limits(desk: Desk) -> None:
     status, shown = desk.ks(
         "create", "app-1.1.0", "--phases", "2,10,100", "--site", "berlin", "--site", "bonn",
-        "--type", "ESP32_TERMINAL", "--soak", "2h", "--automatic", "--abort-share", "12.5",
+        "--type", "ESP32_TERMINAL", "--soak", "2h", "--automatic", "--abort-share", "12",
         "--abort-count", "4", "--downloads-at-once", "10",
     )  # fmt: skip
     assert status == 0, shown
@@ -86,7 +93,7 @@ def test_a_rollout_is_drafted_with_its_phases_filters_and_limits(desk: Desk) -> 
             {
                 "fw1": "app-1.1.0", "phases": [2, 10, 100], "soak_s": 7200, "automatic": True,
                 "filter": {"types": ["ESP32_TERMINAL"], "sites": ["berlin", "bonn"]},
-                "abort_share": 12.5, "abort_min": 5, "abort_count": 4, "penalty": 3,
+                "abort_share": 12, "abort_min": 5, "abort_count": 4, "penalty": 3,
                 "downloads_at_once": 10,
             },
         )
@@ -112,10 +119,10 @@ def test_each_step_is_one_command(desk: Desk, step: str) -> None:
         (["start", "0"], "ID"),
         (["create", "../x"], "is no FW1"),
         (["create", "app", "--phases", "10,2"], "do not rise"),
-        (["create", "app", "--phases", "2,nan"], "do not rise"),
+        (["create", "app", "--phases", "2,10.5"], "no list of whole percentages"),
         (["create", "app", "--phases", "0,50"], "do not rise"),
         (["create", "app", "--phases", "2,101"], "do not rise"),
-        (["create", "app", "--phases", "all"], "no list of percentages"),
+        (["create", "app", "--phases", "all"], "no list of whole percentages"),
         (["create", "app", "--soak", "soon"], "no duration"),
         (["create", "app", "--device", "a/b"], "is no D1"),
     ],
@@ -217,3 +224,24 @@ def test_on_a_terminal_there_is_a_picture_of_phases_states_and_trouble(
     assert "t-8" not in drawn[0]
     assert "and 2 more" in drawn[0]
     assert "rollout 3: app-1.1.0 1.1.0, done" in shown
+
+
+def test_a_release_on_disk_is_uploaded_and_signed_but_not_published(
+    desk: Desk, tmp_path: Path
+) -> None:
+    keys = RoleKeys.make()
+    files = {"main.py": b"def main(root, slot):\n    return None\n"}
+    release = build(files, version="1.1.0", counter=1)
+    folder = tmp_path / "app-1.1.0"
+    write_release(release, folder)
+    status, shown = desk.ks("create", "app-1.1.0", "--upload", str(folder))
+    assert (status, desk.asked) == (1, [])
+    assert "sign" in shown
+    release = release.signed(keys.release)
+    write_release(release, tmp_path / "signed")
+    status, shown = desk.ks("create", "app-1.2.0", "--upload", str(tmp_path / "signed"))
+    assert (status, "holds app-1.1.0, not app-1.2.0" in shown) == (1, True)
+    status, shown = desk.ks("create", "app-1.1.0", "--upload", str(tmp_path / "signed"))
+    assert status == 0, shown
+    asked = [path for _, path, _ in desk.asked]
+    assert asked == ["/releases", "/releases/app-1.1.0/sign", "/rollouts"]
