@@ -63,7 +63,7 @@ def build(
         "ARCH": architecture if kind == "image" else "",
         **releases.bytecode_texts(kind, files),
     }
-    packed = bool(pack)
+    packed = bytecode if pack is None else pack
     made = releases.build_release(
         files,
         version,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ks_agent import signing
-from ks_simulator.application import Release, fetched_bytes, packed_size
+from ks_agent import bundle, signing
+from ks_simulator.application import Release, fetched_bytes
 from ks_simulator.keys import TrustedKey, key_id
 
 from .release import signer
@@ -38,7 +38,7 @@ def facts(release: Release, trusted: Sequence[TrustedKey] | None) -> dict[str, A
         {
             "path": row["PATH"],
             "size": int(row["SIZE"]),
-            "packed": packed_size(row),
+            "packed": bundle.packed_bytes(row),
             "sha256": row["SHA256"],
         }
         for row in rows
@@ -95,7 +95,7 @@ def difference(old: Release, new: Release) -> dict[str, Any]:
         "bytes": fetched,
         "bundle_bytes": whole,
         "share": round(fetched / whole, 4),
-        "fetched": [{"path": row["PATH"], "bytes": packed_size(row)} for row in wanted],
+        "fetched": [{"path": row["PATH"], "bytes": bundle.packed_bytes(row)} for row in wanted],
         "kept": len(rows) - len(wanted),
         "removed": sorted(here.keys() - {row["PATH"] for row in rows}),
     }

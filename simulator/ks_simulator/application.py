@@ -78,7 +78,7 @@ class Release:
         """Bytes of each file in the bundle, in its order."""
         rows = self.message["FILE"]
         assert isinstance(rows, list)
-        return {row["PATH"]: packed_size(row) for row in rows}
+        return {row["PATH"]: int(bundle.packed_bytes(row)) for row in rows}
 
     def bundle_bytes(self) -> int:
         """FW5: the size of the bundle."""
@@ -210,11 +210,6 @@ def _check_kind(
             )
 
 
-def packed_size(row: Mapping[str, str]) -> int:
-    """Bytes of a file in the bundle, from its row of FILE."""
-    return int(row.get("PACKED", row["SIZE"]))
-
-
 def split(data: bytes) -> Release:
     """The release in a bundle; checks its form and the files' hashes, no signature.
 
@@ -224,11 +219,11 @@ def split(data: bytes) -> Release:
     end = bundle.HEAD_BYTES + length
     manifest = data[bundle.HEAD_BYTES : end]
     message = bundle.parse_manifest(manifest)
-    if len(data) != end + sum(packed_size(row) for row in message["FILE"]):
+    if len(data) != end + sum(bundle.packed_bytes(row) for row in message["FILE"]):
         raise Malformed("the bundle's size is not its manifest's")
     files = {}
     for row in message["FILE"]:
-        size = packed_size(row)
+        size = bundle.packed_bytes(row)
         content = data[end : end + size]
         if size < int(row["SIZE"]):
             content = unpack(content, int(row["SIZE"]), int(message["WBITS"]))
@@ -244,8 +239,8 @@ def fetched_bytes(old: Release, new: Release) -> int:
     that are not in its slot already under the same path with the same hash."""
     here = {row["PATH"]: row["SHA256"] for row in bundle.parse_manifest(old.manifest)["FILE"]}
     rows = bundle.parse_manifest(new.manifest)["FILE"]
-    wanted = sum(packed_size(row) for row in rows if here.get(row["PATH"]) != row["SHA256"])
-    return int(bundle.HEAD_BYTES) + len(new.manifest) + wanted
+    wanted = sum(bundle.packed_bytes(row) for row in rows if here.get(row["PATH"]) != row["SHA256"])
+    return int(bundle.HEAD_BYTES + len(new.manifest) + wanted)
 
 
 def firmware_folder() -> Path:

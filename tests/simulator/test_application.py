@@ -1,6 +1,9 @@
 """Releases: built the same twice, in the form that the terminal's own code reads."""
 
+import contextlib
 import hashlib
+import os
+import zlib
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from ks_agent import bundle, signing
 from ks_agent.errors import BadSignature, Malformed
+from ks_simulator import application
 from ks_simulator.application import (
     Release,
     ReleaseError,
@@ -18,6 +22,7 @@ from ks_simulator.application import (
     split,
 )
 from ks_simulator.keys import CRYPTO, RoleKeys
+from ks_simulator.packing import PACKABLE_BITS, pack, unpack
 
 FILES = {"main.py": b"print('hello')\n", "ks_agent/__init__.py": b"", "ks_agent/agent.py": b"x"}
 KEYS = RoleKeys.make()
@@ -137,7 +142,7 @@ def test_an_image_is_one_file_and_says_what_it_loads() -> None:
 def test_a_release_of_the_wrong_form_for_its_kind_is_not_built(
     files: dict[str, bytes], changes: dict[str, Any], why: str
 ) -> None:
-    options = {"kind": "image", "version": "1.0.0", "counter": 1, **changes}
+    options: dict[str, Any] = {"kind": "image", "version": "1.0.0", "counter": 1, **changes}
     with pytest.raises(ReleaseError, match=why):
         build(files, **options)
 
@@ -153,3 +158,84 @@ def test_a_terminal_fetches_the_files_that_it_has_not() -> None:
     head = bundle.HEAD_BYTES + len(new.manifest)
     assert fetched_bytes(old, new) == head + len(b"new") + len(b"12345")
     assert fetched_bytes(new, new) == head
+
+
+def repetitive(bytes_: int) -> bytes:
+    return (b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(20)) * bytes_)[:bytes_]
+
+
+@given(
+    st.dictionaries(NAMES.map("lib/{}.py".format), st.binary(max_size=64), max_size=4),
+    st.sampled_from(list(PACKABLE_BITS)),
+    st.integers(0, 20_000),
+)
+def test_a_packed_bundle_splits_into_the_release_it_was_made_of(
+    tree: dict[str, bytes], window_bits: int, size: int
+) -> None:
+    files = {**tree, "main.py": repetitive(size)}
+    options: dict[str, Any] = {"version": "0.1.0", "counter": 0}
+    release = build(files, window_bits=window_bits, **options).signed(KEYS.release)
+    data = release.assemble()
+    assert split(data) == release
+    assert len(data) == release.bundle_bytes()
+    assert sum(release.packed_sizes().values()) <= sum(map(len, files.values()))
+    assert build(files, window_bits=window_bits, **options).manifest == release.manifest
+
+
+def test_a_file_is_packed_only_where_that_saves_a_twentieth() -> None:
+    noise = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(300))
+    files = {"main.py": noise + b"0" * 450, "noise.bin": noise, "text.py": b"x = 1\n" * 400}
+    release = build(files, version="1.0.0", counter=1, window_bits=10)
+    sizes = release.packed_sizes()
+    assert {path for path, data in files.items() if sizes[path] == len(data)} == {
+        "main.py",
+        "noise.bin",
+    }
+    assert sizes["text.py"] < 100
+    assert release.token("WBITS") == "10"
+
+
+def test_a_release_without_packed_files_says_nothing_of_packing() -> None:
+    packed = build({"main.py": b"x"}, version="1.0.0", counter=1, window_bits=10)
+    assert packed == build({"main.py": b"x"}, version="1.0.0", counter=1)
+    assert b"PACKED" not in packed.manifest
+
+
+def test_packed_files_need_no_larger_window_than_the_manifest_says() -> None:
+    far = os.urandom(700) + bytes(700)
+    release = build({"main.py": far * 3}, version="1.0.0", counter=1, window_bits=9)
+    data = release.signed(KEYS.release).assemble()[-release.packed_sizes()["main.py"] :]
+    inflater = zlib.decompressobj(-9)
+    made = b""
+    while not inflater.eof:  # so little at a time that the window is all that zlib remembers
+        made += inflater.decompress(data, 1)
+        data = inflater.unconsumed_tail
+    assert made == far * 3
+
+
+def test_a_release_is_not_assembled_where_zlib_packs_to_another_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = build({"main.py": b"x" * 500}, version="1.0.0", counter=1, window_bits=10)
+    monkeypatch.setattr(application, "pack", lambda data, window_bits: data[:200])
+    with pytest.raises(ReleaseError, match=r"main\.py packs to another size here"):
+        release.signed(KEYS.release).assemble()
+
+
+def test_a_packed_file_is_never_unpacked_to_more_than_its_size() -> None:
+    packed = pack(bytes(1_000_000), 10)
+    assert unpack(packed, 1_000_000, 10) == bytes(1_000_000)
+    for size in (0, 1, 999_999, 1_000_001):
+        with pytest.raises(Malformed):
+            unpack(packed, size, 10)
+    for damaged in (packed[:-1], packed + b"x", b"", b"\xff" * 40):
+        with pytest.raises(Malformed):
+            unpack(damaged, 1_000_000, 10)
+
+
+@given(st.binary(max_size=200), st.integers(0, 1000))
+def test_any_bytes_unpack_to_the_size_that_was_said_or_not_at_all(
+    data: bytes, size: int
+) -> None:
+    with contextlib.suppress(Malformed):
+        assert len(unpack(data, size, 10)) == size
