@@ -26,6 +26,7 @@ import time
 
 import machine
 
+from ks_board import images
 from ks_board.esp32_board import Esp32Board
 from ks_board.vault import NvsVault
 from ks_board.wifi import RadioRng, Wifi, WifiHttp
@@ -43,12 +44,14 @@ gc.collect()
 
 def build_ports(root, slot):
     fs = HostFs(root)
+    partition = HostPartition(slot)
+    partition.images = images.find()
     return Ports(
         clock=HostClock(built_ms(fs, slot)),
         rng=RadioRng(),
         fs=fs,
         vault=NvsVault(),
-        partition=HostPartition(slot),
+        partition=partition,
         crypto=Ed25519Crypto(fs, TABLE_PATH),
         board=Esp32Board(),
     )

@@ -19,7 +19,7 @@ from .ports import KEY_NEXT, random_below
 from .punches import Punches
 from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
-from .update_state import Progress
+from .update_state import TRIAL_MS, Progress
 
 # Loaded when there is something for them to do and let go afterwards: a quarter of the code that
 # a heartbeat never needs.
@@ -69,6 +69,7 @@ class Agent:
         self._logs_not_before_ms = 0
         self._not_before_ms = {}
         self._not_prepared = None
+        self.image_on_trial = False
 
     def run(self):
         if self.identity.state == life.DORMANT:
@@ -80,6 +81,8 @@ class Agent:
         self._startup().boot()
         self.ports.board.unload(SELDOM)
         self._trial().settle()
+        if self.ports.partition.images is not None:
+            self._image_update().settle()
         self.ports.board.unload(SELDOM)
         yield from self._rest(self._first_wait_ms())
         while True:
@@ -88,11 +91,13 @@ class Agent:
                 return
             if self.progress.overdue():
                 yield Restart("trial without a signed round trip")
+            if self.image_on_trial and self.clock.ticks_ms() >= TRIAL_MS:
+                yield Restart("image without a signed round trip")
             if self.config.overdue():
                 self.log.error("the new configuration reached no server")
                 self._effectors().finish_config_trial(False)
                 wait_ms = 0
-            elif self.config.on_trial or self.progress.on_trial():
+            elif self.config.on_trial or self.progress.on_trial() or self.image_on_trial:
                 wait_ms = min(wait_ms, TRIAL_WAIT_MAX_MS)
             self.ports.board.unload(SELDOM)
             yield from self._rest(wait_ms)
@@ -153,10 +158,10 @@ class Agent:
 
         return Trial(self)
 
-    def _updater(self):
-        from .update import Updater
+    def _image_update(self):
+        from .image_update import ImageUpdate
 
-        return Updater(self)
+        return ImageUpdate(self)
 
     def _first_wait_ms(self):
         # After a power cut a whole site boots at once; a terminal that never registered is alone.
@@ -217,7 +222,9 @@ class Agent:
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
         if offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
-            yield from self._attempt("update", self._updater().update(self.exchange))
+            from .update import Updater
+
+            yield from self._attempt("update", Updater(self).update(self.exchange))
 
     def _attempt(self, name, part):
         """Only a refused heartbeat or registration may hold up what comes after it."""
@@ -264,6 +271,8 @@ class Agent:
         self._take_rto(answer)
         if self.progress.on_trial():
             self._trial().prove()
+        if self.image_on_trial:
+            yield from self._image_update().prove()
         if self.config.on_trial:
             self._effectors().finish_config_trial(True)
         self.ports.board.show("heartbeat", {"TS": answer["TS"]})
@@ -281,12 +290,19 @@ class Agent:
             "FW2": self.progress.version,
         }
         tokens.update(self.punches.tokens())
+        tokens.update(self.image_tokens())
         temperature = self.ports.board.temperature_c()
         if temperature is not None:
             tokens["HB4"] = temperature
         if self.clock.synced:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
+
+    def image_tokens(self):
+        """IMG1, the version of the full image that runs, where it is known."""
+        images = self.ports.partition.images
+        image = images.image() if images is not None else None
+        return {"IMG1": image[0]} if image is not None else {}
 
     def _logs_matter(self):
         """Whether to upload them now; asked again after a pause, however that goes."""

@@ -108,10 +108,12 @@ class Answer:
 
 _TABLE = (
     Request("register", "POST", "D2", "D3 PK1 D4 D5 M1 OTRT"),
-    Request("heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2 JID SEQ SEQ_MIN J1 J2 AL1"),
+    Request(
+        "heartbeat", "POST", "HB1 HB2", "HB3 HB4 HB5 HB6 HB7 FW2 IMG1 JID SEQ SEQ_MIN J1 J2 AL1"
+    ),
     Request("commands", "GET"),
     Request("command-ack", "POST", "CMD1 ACK1", "ACK2 ACK3 ACK4 JID SEQ"),
-    Request("firmware/check", "POST", "FW2"),
+    Request("firmware/check", "POST", "FW2", "IMG1"),
     Request("firmware/download", "GET", "FW1"),
     Request("firmware/ack", "POST", "FW1 FW2 ACK1", "ACK2 ACK3 LOG1"),
     Request(

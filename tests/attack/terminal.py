@@ -65,6 +65,8 @@ class _Rng:
 
 
 class _Partition:
+    images = None
+
     def __init__(self, running: str) -> None:
         self.running = running
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.driver.chip_partition import Partition
 from tools.micropython import ROOT
 
 NOT_FOUND = -0x1102
@@ -102,7 +103,7 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     Wlan.made.clear()
     Wlan.is_on = False
     before = set(sys.modules)
-    monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs))
+    monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs, Partition=Partition))
     monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))
     monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset, RTC=Rtc))
     monkeypatch.setattr(gc, "threshold", lambda size: None, raising=False)

@@ -1,0 +1,209 @@
+"""Full images: MicroPython itself into the other partition for it, tried once a set_boot.
+
+The stock bootloader starts a new image once: any reset before it is marked valid brings the old
+one back. That is `postponed`, and tried again when the server offers it again, at most 3 times;
+then the release is banned. What was written stays, and is not downloaded again.
+"""
+
+from . import bundle, envelope, image_match
+from .effects import Download, Restart, Sleep
+from .errors import Malformed, UpdateRefused
+from .ports import COUNTER
+from .slots import Slots
+from .store import STATE
+from .trial import counter_in
+from .update_record import UpdateRecord
+
+PATH = STATE + "image.toon"
+FILE = "micropython.bin"
+# The first, and three again.
+MAX_TRIES = 4
+DOWNLOAD_TIMEOUT_MS = 300000
+LONGEST_MS = 900000
+MAX_FAILURES = 5
+PAUSE_MS = 1000
+
+_FIELDS = ("FW1", "FW2", "FW4", "COUNTER", "IMAGE", "LABEL", "TRIES", "STATE")
+_NEEDED = ("IMAGE", "MPY", "ARCH")
+_TRYING = "trying"
+_POSTPONED = "postponed"
+
+
+class ImageUpdate:
+    """Built for one step and let go. `partition.images` is not None."""
+
+    def __init__(self, agent):
+        self._agent = agent
+        self._ports = agent.ports
+        self._images = agent.ports.partition.images
+        self._store = agent.store
+        self._updates = UpdateRecord(agent.store, agent.outbox)
+        self._record = agent.store.read_as(PATH, _FIELDS)
+
+    def install(self, offer, manifest, start):
+        """Of a trusted manifest; the image begins at byte `start` of the bundle. Ends in Restart.
+
+        Raises UpdateRefused or Malformed, and OSError where the link or the flash fails.
+        """
+        row = self._check(manifest)
+        self._check_slots(manifest)
+        tries = self._tries_of(offer)
+        if not tries:
+            self._store.remove(PATH)
+            yield from self._write(offer, row, start)
+        self._agent.progress.step("verified")
+        record = {key: offer[key] for key in ("FW1", "FW2", "FW4")}
+        record.update({"COUNTER": manifest["COUNTER"], "IMAGE": manifest["IMAGE"]})
+        record.update({"LABEL": self._images.next_label(), "STATE": _TRYING})
+        self._store.write(PATH, dict(record, TRIES=str(tries + 1)))
+        if not self._images.set_boot():
+            self._updates.ban(offer["FW4"])
+            self._store.remove(PATH)
+            raise UpdateRefused("MALFORMED", "the bootloader does not take the image")
+        self._ports.board.show("image_staged", {"FW1": offer["FW1"], "IMAGE": manifest["IMAGE"]})
+        yield Restart("image")
+
+    def _check(self, manifest):
+        """The row of the image's file."""
+        rows = list(manifest.files())
+        if len(rows) != 1 or rows[0]["PATH"] != FILE:
+            raise Malformed("an image is one file, " + FILE)
+        if rows[0].get("PACKED", rows[0]["SIZE"]) != rows[0]["SIZE"]:
+            raise Malformed("an image is not packed")
+        fields = manifest.fields()
+        for key in _NEEDED:
+            if key not in fields:
+                raise Malformed("an image without " + key)
+        running = self._images.image()
+        wanted = bundle.version(fields["IMAGE"])
+        if running is not None and wanted <= bundle.version(running[0]):
+            raise UpdateRefused("DOWNGRADE", "not newer than the image that runs")
+        if int(rows[0]["SIZE"]) > self._images.capacity():
+            raise UpdateRefused("TOO_LARGE", "larger than the partition")
+        return rows[0]
+
+    def _check_slots(self, manifest):
+        """What both slots hold must load on the new image, or the way back would be none. A slot
+        without a whole manifest could not be started on any image, so it is no obstacle.
+        """
+        image = tuple([manifest[key] for key in _NEEDED])
+        slots = Slots(self._ports, self._store)
+        for slot in ("a", "b"):
+            held = slots.manifest(slot)
+            if held is not None:
+                image_match.check(held, image)
+
+    def _tries_of(self, offer):
+        """How often this image was tried already; 0: it has to be written."""
+        record = self._record
+        if record is None or record["STATE"] != _POSTPONED or record["FW4"] != offer["FW4"]:
+            return 0
+        return int(record["TRIES"]) if record["LABEL"] == self._images.next_label() else 0
+
+    def _write(self, offer, row, start):
+        """All bytes of the bundle go through here, so FW4 is checked as well as the file's hash."""
+        stream = _Stream(self._ports.crypto, self._images, start, int(row["SIZE"]))
+        end_ms = self._agent.clock.ticks_ms() + LONGEST_MS
+        failures = 0
+        while stream.left:
+            before = stream.left
+            args = (stream.begin, stream.write, int(offer["FW5"]), DOWNLOAD_TIMEOUT_MS)
+            try:
+                response = yield Download(offer["FW3"], stream.ranges(), *args)
+                if response.status not in (200, 206):
+                    raise OSError("download status %d" % response.status)
+            except OSError:
+                failures = 0 if stream.left < before else failures + 1
+                if failures == MAX_FAILURES or self._agent.clock.ticks_ms() >= end_ms:
+                    raise
+                yield Sleep(PAUSE_MS)
+                continue
+            if stream.left:
+                raise UpdateRefused("SIZE", "the bundle ends early")
+        stream.finish(offer["FW4"], row["SHA256"])
+
+    def settle(self):
+        """At boot: which image runs now tells what the bootloader did."""
+        record = self._record
+        if record is None or record["STATE"] != _TRYING:
+            return
+        if self._images.label() == record["LABEL"]:
+            self._agent.image_on_trial = True
+            self._ports.board.show("image_trial", {"IMAGE": record["IMAGE"]})
+        elif int(record["TRIES"]) < MAX_TRIES:
+            self._updates.acknowledge(record, "ERROR", "POSTPONED the old image runs again")
+            self._ports.board.show("image_postponed", {"TRIES": record["TRIES"]})
+            self._store.write(PATH, dict(record, STATE=_POSTPONED))
+        else:
+            self._give_up("no try was marked valid")
+
+    def _give_up(self, reason):
+        self._agent.log.error("image rolled back: " + reason)
+        if not self._updates.is_banned(self._record["FW4"]):
+            self._updates.ban(self._record["FW4"])
+        self._ports.board.show("image_rolled_back", {"FW2": self._record["FW2"]})
+        self._updates.acknowledge(self._record, "ERROR", "ROLLED_BACK " + reason)
+        self._store.remove(PATH)
+
+    def prove(self):
+        """After a signed heartbeat of the new image. Ends in Restart when it is not what its
+        manifest said: the server would offer it for ever.
+        """
+        if self._images.image()[0] != self._record["IMAGE"]:
+            self._give_up("another version than in the manifest")
+            yield Restart("image of another version")
+        self._images.mark_valid()
+        if int(self._record["COUNTER"]) > counter_in(self._ports.vault):
+            self._ports.vault.set(COUNTER, self._record["COUNTER"].encode())
+        self._updates.acknowledge(self._record, "OK", "confirmed")
+        self._store.remove(PATH)
+        self._agent.image_on_trial = False
+        self._ports.board.show("image_confirmed", {"IMAGE": self._record["IMAGE"]})
+
+
+class _Stream:
+    """The bytes of a bundle, in order: hashed, and from `start` on written as the image."""
+
+    def __init__(self, crypto, images, start, size):
+        self._writer = images.begin(size)
+        self._all = crypto.sha256()
+        self._image = crypto.sha256()
+        self._start = start
+        self._known = 0
+        self.position = 0
+        self.left = start + size
+
+    def ranges(self):
+        if not self.position:
+            return []
+        last = self.position + self.left - 1
+        return [("Range", "bytes=%d-%d" % (self.position, last))]
+
+    def begin(self, status, headers):
+        self._known = self.position
+        if status == 206:
+            given = headers.get("content-range", "")
+            if self.position and not given.startswith("bytes %d-" % self.position):
+                raise OSError("another range than was asked for")
+            self._known = 0
+
+    def write(self, piece):
+        skipped = min(self._known, len(piece))
+        self._known -= skipped
+        piece = memoryview(piece)[skipped:]
+        if len(piece) > self.left:
+            raise UpdateRefused("SIZE", "more bytes than the manifest says")
+        self._all.update(piece)
+        before = min(max(self._start - self.position, 0), len(piece))
+        if before < len(piece):
+            self._image.update(piece[before:])
+            self._writer.write(piece[before:])
+        self.position += len(piece)
+        self.left -= len(piece)
+
+    def finish(self, bundle_hash, image_hash):
+        self._writer.close()
+        if envelope.hex_text(self._all.digest()) != bundle_hash:
+            raise UpdateRefused("HASH", "not the bundle that FW4 names")
+        if envelope.hex_text(self._image.digest()) != image_hash:
+            raise UpdateRefused("HASH", FILE + " is not what the manifest says")
