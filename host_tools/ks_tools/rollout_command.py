@@ -17,7 +17,6 @@ from .asking import (
     ServerOption,
     ask,
     check_id,
-    printable,
     show_json,
     show_table,
 )
@@ -37,7 +36,7 @@ app = typer.Typer(
 
 NumberArgument = Annotated[int, typer.Argument(metavar="ID", min=1, help="The rollout's number.")]
 AbortShareOption = Annotated[
-    int, typer.Option(min=1, max=100, help="Abort at this percentage of failed attempts.")
+    float, typer.Option(min=0.1, max=100, help="Abort at this percentage of failed attempts.")
 ]
 AbortMinOption = Annotated[int, typer.Option(min=1, help="... of so many attempts or more.")]
 AbortCountOption = Annotated[
@@ -136,15 +135,15 @@ def _bundle(folder: Path, fw1: str) -> bytes:
         raise ToolError(f"{error}; sign it with: ks release sign {folder}") from None
 
 
-def parse_phases(text: str) -> list[int]:
-    """Percentages such as `2,10,50,100`. Raises ToolError."""
+def parse_phases(text: str) -> list[float]:
+    """Percentages such as `0.5,10,50,100`. Raises ToolError."""
     try:
-        shares = [int(part) for part in text.split(",")]
+        shares = [float(part) for part in text.split(",")]
     except ValueError:
-        raise ToolError(f"{text!r} is no list of whole percentages, as in 2,10,50,100") from None
+        raise ToolError(f"{text!r} is no list of percentages, as in 2,10,50,100") from None
     rising = all(one < other for one, other in pairwise(shares))
-    if not rising or not 1 <= shares[0] <= shares[-1] <= 100:
-        raise ToolError(f"the phases {text!r} do not rise from at least 1 to at most 100")
+    if not rising or not 0 < shares[0] <= shares[-1] <= 100:
+        raise ToolError(f"the phases {text!r} do not rise from above 0 to at most 100")
     return shares
 
 
@@ -209,16 +208,20 @@ def list_devices(
     if as_json:
         show_json(found)
     elif found:
-        header = ("device", "bucket", "state", "failures", "version", "since", "detail")
+        header = (
+            "device", "bucket", "in phase", "state", "failures", "runs", "since", "log", "detail"
+        )  # fmt: skip
         show_table(header, map(_device, found), right="bucket failures")
     else:
         say("no devices")
 
 
 def _device(one: dict[str, Any]) -> tuple[object, ...]:
-    state = printable(one["state"]) + (" (offline)" if one.get("offline") else "")
-    head = (one["d1"], one["bucket"], state, one["failures"])
-    return (*head, one.get("fw2"), one.get("changed"), one.get("detail"))
+    state, last = one["state"], one["last_state"]
+    shown = state if state == last else f"{state} ({last})"
+    in_phase = "yes" if one["in_phase"] else "no"
+    head = (one["d1"], one["bucket"], in_phase, shown, one["failures"])
+    return (*head, one["fw2"], one["changed"], one["log1"], one["detail"])
 
 
 STEPS = {

@@ -40,15 +40,15 @@ Rollout = Mapping[str, Any]
 
 def headline(rollout: Rollout) -> str:
     """`rollout 3: app-1.1.0, version 1.1.0, aborted: why`."""
-    reason = f": {printable(rollout['reason'])}" if rollout.get("reason") else ""
+    reason = f": {printable(rollout['reason'])}" if rollout["reason"] else ""
     version = printable(rollout["fw2"])
     return f"rollout {rollout['id']}: {rollout['fw1']} {version}, {rollout['state']}{reason}"
 
 
 def phase_text(rollout: Rollout) -> str:
     """`1 of 4, 2 %`; nothing of one that has not begun."""
-    phase, phases = rollout.get("phase"), rollout["phases"]
-    if rollout["state"] == "draft" or phase is None:
+    phase, phases = rollout["phase"], rollout["phases"]
+    if rollout["started"] is None:
         return ""
     return f"{phase + 1} of {len(phases)}, {phases[phase]:g} %"
 
@@ -67,20 +67,18 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def share_text(rollout: Rollout) -> str:
-    """The failure share in percent, and at which it is aborted."""
-    share = rollout.get("failure_share")
-    shown = "no attempts" if share is None else f"{share:g} %"
-    limits = []
-    if rollout.get("abort_share") is not None:
-        limits.append(f"{rollout['abort_share']:g} % of {rollout.get('abort_min', 1)} or more")
-    if rollout.get("abort_count") is not None:
+    """The failure share, and at which it is aborted."""
+    share = rollout["failure_share"] or 0
+    shown = f"{share:.3g} % of {rollout['attempts']}" if rollout["attempts"] else "no attempts"
+    limits = [f"{rollout['abort_share']:g} % of {rollout['abort_min']} or more"]
+    if rollout["abort_count"] is not None:
         limits.append(f"{rollout['abort_count']} failures")
-    return f"failure share {shown}" + (f" (aborts at {' or '.join(limits)})" if limits else "")
+    return f"failure share {shown} (aborts at {' or '.join(limits)})"
 
 
 def soak_left_s(rollout: Rollout, now_ms: int) -> int | None:
     """Seconds until the phase has soaked, not below 0; None where no clock runs."""
-    started = rollout.get("phase_started")
+    started = rollout["phase_started"]
     if rollout["state"] != "running" or not started:
         return None
     end_ms: int = timetext.parse_ms(started) + rollout["soak_s"] * 1000
@@ -92,8 +90,9 @@ def soak_text(rollout: Rollout, now_ms: int) -> str:
     left_s = soak_left_s(rollout, now_ms)
     if left_s is None:
         return ""
-    is_last = rollout["phase"] + 1 == len(rollout["phases"])
-    then = "it is done" if is_last else f"{rollout['phases'][rollout['phase'] + 1]:g} % are next"
+    if rollout["phase"] + 1 == len(rollout["phases"]):
+        return "done once each of its devices has ended"
+    then = f"{rollout['phases'][rollout['phase'] + 1]:g} % are next"
     if not rollout["automatic"]:
         return f"promotion by hand, then {then}"
     return f"{then} in {duration_text(left_s)}" if left_s else f"soaked, {then} once all is well"
@@ -124,8 +123,8 @@ def lines(rollout: Rollout, now_ms: int) -> list[str]:
         shown.append(f"phase    {phase}, since {rollout['phase_started']}")
     shown.append(f"devices  {counts_text(rollout['counts'])}")
     shown.append(f"filter   {filter_text(rollout.get('filter') or {})}")
-    shown.append(f"limits   {share_text(rollout)}, penalty after {rollout.get('penalty')}")
-    if rollout.get("downloads_at_once") is not None:
+    shown.append(f"limits   {share_text(rollout)}, penalty after {rollout['penalty']}")
+    if rollout["downloads_at_once"] is not None:
         shown.append(f"         {rollout['downloads_at_once']} downloads at once")
     if soak := soak_text(rollout, now_ms):
         shown.append(f"next     {soak}")
@@ -140,8 +139,7 @@ def filter_text(chosen: Mapping[str, Sequence[str] | None]) -> str:
 
 def _phase_words(rollout: Rollout) -> list[str]:
     """Each phase with what has become of it: done `✓`, current `▸`, to come."""
-    current = -1 if rollout["state"] == "draft" else rollout.get("phase")
-    current = -1 if current is None else current
+    current = -1 if rollout["started"] is None else rollout["phase"]
     words = []
     for number, share in enumerate(rollout["phases"]):
         if number < current or rollout["state"] == "done":
@@ -175,19 +173,19 @@ def picture(rollout: Rollout, troubles: Sequence[Mapping[str, Any]], now_ms: int
 
 def trouble_text(device: Mapping[str, Any]) -> str:
     """One device in trouble."""
-    detail = device.get("detail")
+    detail = device["detail"]
     told = f": {printable(detail)}" if detail else ""
     state = str(device["state"]).replace("_", " ")
-    return f"  {device['d1']} (bucket {device.get('bucket')}) {state}{told}"
+    return f"  {device['d1']} (bucket {device['bucket']}) {state}{told}"
 
 
 def _phases(rollout: Rollout) -> Text:
     from rich.text import Text
 
     shown = Text("phases  ")
-    current = rollout.get("phase")
+    current = -1 if rollout["started"] is None else rollout["phase"]
     for number, word in enumerate(_phase_words(rollout)):
-        is_current = number == current and rollout["state"] != "draft"
+        is_current = number == current
         buckets = f" ({buckets_text(rollout['phases'][number])})" if is_current else ""
         shown.append(word + buckets, style="bold" if is_current else "dim")
         shown.append("   ")

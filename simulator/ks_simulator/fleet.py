@@ -86,7 +86,7 @@ class Fleet:
     """The terminals of a plan. `random_for(d1)` gives each its source of random bytes.
 
     `api` is asked at the end what has become of the punches; where people punch, it is needed.
-    `tokens` are one-time registration tokens by D1.
+    `tokens` are one-time registration tokens by D1. `listeners` are told D1, event and detail.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Fleet:
         self.people = People(plan.traffic, plan.seed)
         self.versions = Versions(release.token("FW2"), plan.spoiling, plan.seed)
         self.punches: dict[str, Reconciliation] = {}
+        self.listeners: list[Callable[[str, str, Mapping[str, str]], None]] = []
         self._api = api
         self._terminals: dict[str, Terminal] = {}
         self._server = server
@@ -307,6 +308,8 @@ class Fleet:
         )
 
     def _observe(self, d1: str, event: str, detail: Mapping[str, str]) -> None:
+        for listener in self.listeners:
+            listener(d1, event, detail)
         seen = self.seen[d1]
         if self.versions.observe(d1, event, detail):
             return

@@ -18,13 +18,17 @@ ROLLOUT: dict[str, Any] = {
     "id": 3, "fw1": "app-1.1.0", "fw2": "1.1.0", "state": "draft", "phases": [2, 10, 100],
     "phase": 0, "phase_started": None, "soak_s": 3600, "automatic": True, "abort_share": 20,
     "abort_min": 5, "abort_count": None, "penalty": 3, "downloads_at_once": None, "filter": {},
-    "reason": None, "created": "2026-11-20T10:00:00.000Z", "failure_share": None,
+    "reason": None, "created": "2026-11-20T10:00:00.000Z", "started": None, "ended": None,
+    "kind": "application", "attempts": 0, "failure_share": None,
     "counts": {
         "targeted": 20, "waiting": 20, "offered": 0, "downloading": 0, "postponed": 0, "updated": 0,
         "rolled_back": 0, "failed": 0, "penalty": 0, "halted": 0, "offline": 0,
     },
 }  # fmt: skip
-RUNNING = {"state": "running", "phase_started": "2020-11-20T10:00:00.000Z"}
+RUNNING = {
+    "state": "running", "started": "2020-11-20T10:00:00.000Z",
+    "phase_started": "2020-11-20T10:00:00.000Z",
+}  # fmt: skip
 
 
 def seen(counts: dict[str, int], **changes: Any) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def test_a_rollout_is_drafted_with_its_phases_filters_and_limits(desk: Desk) -> None:
     status, shown = desk.ks(
         "create", "app-1.1.0", "--phases", "2,10,100", "--site", "berlin", "--site", "bonn",
-        "--type", "ESP32_TERMINAL", "--soak", "2h", "--automatic", "--abort-share", "12",
+        "--type", "ESP32_TERMINAL", "--soak", "2h", "--automatic", "--abort-share", "12.5",
         "--abort-count", "4", "--downloads-at-once", "10",
     )  # fmt: skip
     assert status == 0, shown
@@ -93,7 +97,7 @@ def test_a_rollout_is_drafted_with_its_phases_filters_and_limits(desk: Desk) -> 
             {
                 "fw1": "app-1.1.0", "phases": [2, 10, 100], "soak_s": 7200, "automatic": True,
                 "filter": {"types": ["ESP32_TERMINAL"], "sites": ["berlin", "bonn"]},
-                "abort_share": 12, "abort_min": 5, "abort_count": 4, "penalty": 3,
+                "abort_share": 12.5, "abort_min": 5, "abort_count": 4, "penalty": 3,
                 "downloads_at_once": 10,
             },
         )
@@ -119,10 +123,10 @@ def test_each_step_is_one_command(desk: Desk, step: str) -> None:
         (["start", "0"], "ID"),
         (["create", "../x"], "is no FW1"),
         (["create", "app", "--phases", "10,2"], "do not rise"),
-        (["create", "app", "--phases", "2,10.5"], "no list of whole percentages"),
+        (["create", "app", "--phases", "2,nan"], "do not rise"),
         (["create", "app", "--phases", "0,50"], "do not rise"),
         (["create", "app", "--phases", "2,101"], "do not rise"),
-        (["create", "app", "--phases", "all"], "no list of whole percentages"),
+        (["create", "app", "--phases", "all"], "no list of percentages"),
         (["create", "app", "--soak", "soon"], "no duration"),
         (["create", "app", "--device", "a/b"], "is no D1"),
     ],
@@ -136,14 +140,14 @@ def test_a_mistake_is_one_line(desk: Desk, arguments: list[str], said: str) -> N
 
 def test_what_is_shown_says_how_far_it_is_and_what_stops_it(desk: Desk) -> None:
     counts = {"updated": 1, "rolled_back": 1, "waiting": 18}
-    desk.looks = [seen(counts, phase=1, failure_share=50, filter={"sites": ["a", "b"]})]
+    desk.looks = [seen(counts, phase=1, attempts=2, failure_share=50, filter={"sites": ["a", "b"]})]
     status, shown = desk.ks("show", "3")
     assert status == 0
     assert "rollout 3: app-1.1.0 1.1.0, running" in shown
     assert "✓ 2 % -> ▸ 10 % -> 100 %" in shown
     assert "phase    2 of 3, 10 %" in shown
     assert "18 waiting, 1 updated, 1 rolled back of 20" in shown
-    assert "failure share 50 % (aborts at 20 % of 5 or more), penalty after 3" in shown
+    assert "failure share 50 % of 2 (aborts at 20 % of 5 or more), penalty after 3" in shown
     assert "filter   sites a, b" in shown
     assert "soaked, 100 % are next once all is well" in shown
 
@@ -162,16 +166,18 @@ def test_the_list_is_a_table(desk: Desk) -> None:
 def test_devices_can_be_asked_for_by_state(desk: Desk) -> None:
     desk.devices = [
         {
-            "d1": "t-1", "bucket": 17, "state": "rolled_back", "failures": 1, "offline": True,
-            "fw2": "1.0.0", "changed": "2026-11-20T10:00:00.000Z", "detail": "ROLLED_BACK crash",
+            "d1": "t-1", "bucket": 17, "in_phase": True, "failures": 1, "state": "offline",
+            "last_state": "offered", "detail": "ROLLED_BACK crash", "log1": "l1", "site": None,
+            "fw2": "1.0.0", "from_fw2": "1.0.0", "offered": "2026-11-20T10:00:00.000Z",
+            "changed": "2026-11-20T10:00:00.000Z", "last_seen": "2026-11-20T10:00:00.000Z",
         }
     ]  # fmt: skip
-    status, shown = desk.ks("devices", "3", "--state", "rolled_back")
+    status, shown = desk.ks("devices", "3", "--state", "offline")
     assert status == 0
     assert "t-1" in shown
-    assert "rolled_back (offline)" in shown
+    assert "offline (offered)" in shown
     assert "ROLLED_BACK crash" in shown
-    assert desk.asked[0][2]["state"] == "rolled_back"
+    assert desk.asked[0][2]["state"] == "offline"
 
 
 def test_watching_tells_changes_alone_and_fails_when_it_is_aborted(desk: Desk) -> None:
@@ -212,15 +218,17 @@ def test_on_a_terminal_there_is_a_picture_of_phases_states_and_trouble(
         return shown
 
     monkeypatch.setattr(rollout_watch, "picture", picture)
-    desk.devices = [{"d1": f"t-{n}", "bucket": n, "state": "failed"} for n in range(10)]
-    going = seen({"offered": 2, "failed": 10}, failure_share=83.3, automatic=False)
+    desk.devices = [
+        {"d1": f"t-{n}", "bucket": n, "state": "failed", "detail": "HASH"} for n in range(10)
+    ]
+    going = seen({"offered": 2, "failed": 10}, attempts=12, failure_share=83.3, automatic=False)
     desk.looks = [going, seen({"updated": 20}, state="done", phase=2)]
     status, shown = desk.ks("watch", "3", "--interval", "0.1")
     assert status == 0, shown
     assert "▸ 2 % (buckets 0-199)   10 %   100 %" in drawn[0]
-    assert "failure share 83.3 %" in drawn[0]
+    assert "failure share 83.3 % of 12 (aborts" in drawn[0]
     assert "promotion by hand, then 10 % are next" in drawn[0]
-    assert "t-7 (bucket 7) failed" in drawn[0]
+    assert "t-7 (bucket 7) failed: HASH" in drawn[0]
     assert "t-8" not in drawn[0]
     assert "and 2 more" in drawn[0]
     assert "rollout 3: app-1.1.0 1.1.0, done" in shown
