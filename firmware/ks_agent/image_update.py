@@ -5,8 +5,9 @@ one back. That is `postponed`, and tried again when the server offers it again, 
 then the release is banned. What was written stays, and is not downloaded again.
 """
 
-from . import bundle, envelope, image_match
-from .effects import Download, Restart, Sleep
+from . import bundle, download_record, envelope, image_match
+from .download import Source, Stale
+from .effects import Restart
 from .errors import Malformed, UpdateRefused
 from .ports import COUNTER
 from .slots import Slots
@@ -18,10 +19,7 @@ PATH = STATE + "image.toon"
 FILE = "micropython.bin"
 # The first, and three again.
 MAX_TRIES = 4
-DOWNLOAD_TIMEOUT_MS = 300000
-LONGEST_MS = 900000
-MAX_FAILURES = 5
-PAUSE_MS = 1000
+ATTEMPT_MS = 5 * 60000
 
 _FIELDS = ("FW1", "FW2", "FW4", "COUNTER", "IMAGE", "LABEL", "TRIES", "STATE")
 _NEEDED = ("IMAGE", "MPY", "ARCH")
@@ -43,15 +41,14 @@ class ImageUpdate:
     def install(self, offer, manifest, start):
         """Of a trusted manifest; the image begins at byte `start` of the bundle. Ends in Restart.
 
-        Raises UpdateRefused or Malformed, and OSError where the link or the flash fails.
+        Raises UpdateRefused or Malformed, Paused after ATTEMPT_MS, and OSError where the link or
+        the flash fails: the next attempt goes on where this one was.
         """
         row = self._check(manifest)
         self._check_slots(manifest)
         tries = self._tries_of(offer)
         if not tries:
-            self._store.remove(PATH)
             yield from self._write(offer, row, start)
-        self._agent.progress.step("verified")
         record = {key: offer[key] for key in ("FW1", "FW2", "FW4")}
         record.update({"COUNTER": manifest["COUNTER"], "IMAGE": manifest["IMAGE"]})
         record.update({"LABEL": self._images.next_label(), "STATE": _TRYING})
@@ -60,6 +57,7 @@ class ImageUpdate:
             self._updates.ban(offer["FW4"])
             self._store.remove(PATH)
             raise UpdateRefused("MALFORMED", "the bootloader does not take the image")
+        self._agent.progress.step("verified")
         self._ports.board.show("image_staged", {"FW1": offer["FW1"], "IMAGE": manifest["IMAGE"]})
         yield Restart("image")
 
@@ -102,25 +100,24 @@ class ImageUpdate:
 
     def _write(self, offer, row, start):
         """All bytes of the bundle go through here, so FW4 is checked as well as the file's hash."""
-        stream = _Stream(self._ports.crypto, self._images, start, int(row["SIZE"]))
-        end_ms = self._agent.clock.ticks_ms() + LONGEST_MS
-        failures = 0
-        while stream.left:
-            before = stream.left
-            args = (stream.begin, stream.write, int(offer["FW5"]), DOWNLOAD_TIMEOUT_MS)
-            try:
-                response = yield Download(offer["FW3"], stream.ranges(), *args)
-                if response.status not in (200, 206):
-                    raise OSError("download status %d" % response.status)
-            except OSError:
-                failures = 0 if stream.left < before else failures + 1
-                if failures == MAX_FAILURES or self._agent.clock.ticks_ms() >= end_ms:
-                    raise
-                yield Sleep(PAUSE_MS)
-                continue
-            if stream.left:
-                raise UpdateRefused("SIZE", "the bundle ends early")
-        stream.finish(offer["FW4"], row["SHA256"])
+        stream = self._agent.image_stream
+        download_record.forget(self._agent)
+        if stream is None or stream.bundle_hash != offer["FW4"]:
+            self._store.remove(PATH)
+            writer = self._images.begin(int(row["SIZE"]))
+            stream = _Stream(self._ports.crypto, writer, start, offer["FW4"])
+        # Kept over heartbeats when the link or the time ends here, but not over a restart.
+        self._agent.image_stream = stream
+        self._agent.progress.resumable = True
+        end_ms = self._agent.clock.ticks_ms() + ATTEMPT_MS
+        source = Source(self._ports, offer, None, end_ms)
+        try:
+            yield from source.read(stream.position, int(offer["FW5"]), stream.write)
+        except Stale:
+            self._agent.image_stream = None
+            raise
+        self._agent.image_stream = None
+        stream.finish(row["SHA256"])
 
     def settle(self):
         """At boot: which image runs now tells what the bootloader did."""
@@ -164,46 +161,25 @@ class ImageUpdate:
 class _Stream:
     """The bytes of a bundle, in order: hashed, and from `start` on written as the image."""
 
-    def __init__(self, crypto, images, start, size):
-        self._writer = images.begin(size)
-        self._all = crypto.sha256()
+    def __init__(self, crypto, writer, start, bundle_hash):
+        self._writer = writer
+        self._bundle = crypto.sha256()
         self._image = crypto.sha256()
         self._start = start
-        self._known = 0
+        self.bundle_hash = bundle_hash
         self.position = 0
-        self.left = start + size
-
-    def ranges(self):
-        if not self.position:
-            return []
-        last = self.position + self.left - 1
-        return [("Range", "bytes=%d-%d" % (self.position, last))]
-
-    def begin(self, status, headers):
-        self._known = self.position
-        if status == 206:
-            given = headers.get("content-range", "")
-            if self.position and not given.startswith("bytes %d-" % self.position):
-                raise OSError("another range than was asked for")
-            self._known = 0
 
     def write(self, piece):
-        skipped = min(self._known, len(piece))
-        self._known -= skipped
-        piece = memoryview(piece)[skipped:]
-        if len(piece) > self.left:
-            raise UpdateRefused("SIZE", "more bytes than the manifest says")
-        self._all.update(piece)
+        self._bundle.update(piece)
         before = min(max(self._start - self.position, 0), len(piece))
         if before < len(piece):
             self._image.update(piece[before:])
             self._writer.write(piece[before:])
         self.position += len(piece)
-        self.left -= len(piece)
 
-    def finish(self, bundle_hash, image_hash):
+    def finish(self, image_hash):
         self._writer.close()
-        if envelope.hex_text(self._all.digest()) != bundle_hash:
-            raise UpdateRefused("HASH", "not the bundle that FW4 names")
+        if envelope.hex_text(self._bundle.digest()) != self.bundle_hash:
+            raise UpdateRefused("HASH", "the bundle is not what FW4 says")
         if envelope.hex_text(self._image.digest()) != image_hash:
             raise UpdateRefused("HASH", FILE + " is not what the manifest says")
