@@ -11,7 +11,7 @@ NPM_PACKAGES := @toon-format/toon@4.4.0 @toon-format/spec@3.3.2
 NPM_STAMP := $(NPM_FOLDER)/.fetched-4.4.0-3.3.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs mpy env env-run micropython oracles typings lock clean
+.PHONY: help demo test sweep lint bench docs mpy env env-run micropython oracles typings lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: env-run micropython ## watch terminals live against a real server, under a
 
 test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
 	@$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
+
+sweep: env-run ## cut the power at every operation of every phase, on every board; 20 minutes
+	@$(RUN) -m tests.sweep $(ARGUMENTS)
 
 lint: env typings ## ruff, mypy (strict for host code, device code against the ESP32's stubs)
 	@status=0; \

@@ -1,0 +1,196 @@
+"""A terminal on a flash that may be cut, from the frozen start-up over stage 0 to the real agent.
+
+Runs on CPython and MicroPython. Built anew for each boot: `Terminal` stands for the place where it
+hangs, with the server's end of the line, and what people saw of it (its notes).
+"""
+
+import hashlib
+
+import stage0
+from fake_ports import BUILD_MS, NOW_MS, Rng
+
+from ks_agent.agent import Agent
+from ks_agent.ports import Ports
+
+STEPS_MAX = 900
+BOOTS_MAX = 40
+FETCH_MS = 40
+CRASHING = b"crash"
+COMPLAINTS = ("damaged", "unreadable", "not readable", "not stored", "lost its end", "no key")
+SHOWN = ("command", "identify", "acknowledged", "key_made", "registered", "wiped", "punch")
+SHOWN += ("update_staged", "update_trial", "update_confirmed", "update_rolled_back")
+
+
+class Wrong(AssertionError):
+    """What must never happen has happened."""
+
+
+class Clock:
+    build_ms = BUILD_MS
+
+    def __init__(self):
+        self.ticks = 0
+
+    def ticks_ms(self):
+        return self.ticks
+
+
+class Partition:
+    stage0 = 1
+    images = None
+
+    def __init__(self, running):
+        self.running = running
+
+
+class Board:
+    def __init__(self, terminal):
+        self._terminal = terminal
+
+    def temperature_c(self):
+        return "41.5"
+
+    def memory_used_bytes(self):
+        return 81920
+
+    def memory_free_bytes(self):
+        return None
+
+    def reader_ok(self):
+        return True
+
+    def unload(self, names):
+        pass
+
+    def show(self, event, detail):
+        self._terminal.shown(event, detail)
+
+
+class Terminal:
+    """`hardware`: mount() -> the `fs` port, vault; `watch(kind, what)` hears of what happens.
+
+    `label` makes the random numbers: another one after each cut, or nonces would come again.
+    """
+
+    def __init__(self, hardware, server, elapsed_ms, label, watch, crypto):
+        self.hardware = hardware
+        self.server = server
+        self.crypto = crypto
+        self.watch = watch
+        self.act = None
+        self.link_down = False
+        self.boots = 0
+        self.beats = 0
+        self.dormant = False
+        self.steps = 0
+        self.booted_ms = elapsed_ms
+        self.clock = Clock()
+        self.agent = None
+        self.slot = None
+        self._label = label
+
+    @property
+    def elapsed_ms(self):
+        return self.booted_ms + self.clock.ticks
+
+    def now_ms(self):
+        return NOW_MS + self.elapsed_ms
+
+    def power_on(self):
+        """Until the application runs: the frozen start-up, stage 0, and a crash of it or more."""
+        while True:
+            self.boots += 1
+            if self.boots > BOOTS_MAX:
+                raise Wrong("a reset loop")
+            self.booted_ms = self.elapsed_ms
+            self.clock = Clock()
+            self.beats = 0
+            fs = self.hardware.mount()
+            try:
+                self.slot = stage0.choose(fs, hashlib.sha256)
+            except SystemExit as reason:
+                raise Wrong(str(reason))
+            self.watch("slot", self.slot)
+            self.fs = fs
+            with fs.open("slot_" + self.slot + "/main.py", "rb") as file:
+                crashes = file.read(len(CRASHING)) == CRASHING
+            if not crashes:
+                break
+            self.clock.ticks = 500
+        rng = Rng(("%s %d" % (self._label, self.boots)).encode())
+        ports = Ports(
+            self.clock,
+            rng,
+            fs,
+            self.hardware.vault,
+            Partition(self.slot),
+            self.crypto,
+            Board(self),
+        )
+        self.agent = Agent(ports)
+        self._life = self.agent.run()
+        self._result = None
+        self._failure = None
+
+    def shown(self, event, detail):
+        if event == "heartbeat":
+            self.beats += 1
+        if event in SHOWN:
+            self.watch(event, detail)
+
+    def step(self):
+        """One effect. False at the end of the life."""
+        self.steps += 1
+        try:
+            if self._failure is not None:
+                effect = self._life.throw(self._failure)
+            else:
+                effect = self._life.send(self._result)
+        except StopIteration:
+            self.dormant = True
+            return False
+        self._result = None
+        self._failure = None
+        if effect.kind == "sleep":
+            if self.act is not None and self.act():
+                return True  # woken by who punched
+            self.clock.ticks += effect.ms
+        elif effect.kind == "restart":
+            self.check_log()
+            self.watch("restart", effect.reason)
+            self._life.close()
+            self.power_on()
+        else:
+            self._exchange(effect)
+        return True
+
+    def _exchange(self, effect):
+        self.clock.ticks += FETCH_MS
+        try:
+            if self.link_down:
+                raise OSError("no link")
+            self._result = self.server.handle(effect, self.now_ms())
+        except Exception as error:
+            self._failure = error
+        self.watch("server", None)
+
+    def run(self, until):
+        """Live until the condition holds. Raises Wrong when it does not come to that."""
+        while not until():
+            if self.steps > STEPS_MAX:
+                raise Wrong("it never came to that")
+            if not self.step():
+                if until():
+                    return
+                raise Wrong("dormant")
+
+    def check_log(self):
+        """A power cut damages nothing: whatever the terminal says was damaged is a failure."""
+        for _, _, text in self.agent.log.rows("DEBUG", ""):
+            if [word for word in COMPLAINTS if word in text]:
+                raise Wrong("logged: " + text)
+
+    def close(self):
+        """Off, without another word."""
+        self._life = None
+        self.agent = None

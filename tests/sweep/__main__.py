@@ -1,0 +1,94 @@
+"""`python -m tests.sweep`: every phase on every board, and every planted bug; see --help."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = ("", "firmware", "simulator", "host_tools", "tests/core", "tests/power/device")
+sys.path[:0] = [str(ROOT / path) for path in PATHS]
+
+from tests.sweep.planted import MISTAKES  # noqa: E402
+from tests.sweep.runner import Result, Unit, do_mistake, do_unit, replay, units_of  # noqa: E402
+from tests.sweep.world import geometries  # noqa: E402
+
+import sweep_phases  # noqa: E402  isort: skip
+
+COMMAND = 'make sweep ARGUMENTS="--replay %s"'
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.sweep", description=__doc__)
+    parser.add_argument("--phase", action="append", help="only this one; may be given again")
+    parser.add_argument("--board", action="append", help="only this one; may be given again")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of torn operations (default: 0)")
+    help_text = "PHASE:BOARD:CUT[:CUT] as a failure names it; prints a digest of what it ends in"
+    parser.add_argument("--replay", action="append", default=[], help=help_text)
+    parser.add_argument("--mistake", help="with --replay: under this planted bug")
+    parser.add_argument("--planted-only", action="store_true", help="only the planted bugs")
+    return parser.parse_args(given)
+
+
+def planned(options: argparse.Namespace) -> list[Unit]:
+    """Every phase on every board; two cuts deep once for each size of partitions."""
+    units: list[Unit] = []
+    sizes = set()
+    for geometry in geometries():
+        if options.board and geometry.board not in options.board:
+            continue
+        is_new = (geometry.vfs, geometry.data) not in sizes
+        sizes.add((geometry.vfs, geometry.data))
+        for phase in sweep_phases.PHASES:
+            if not options.phase or phase.name in options.phase:
+                units += units_of(phase.name, geometry.board, is_new, options.seed)
+    return units
+
+
+def main(given: list[str]) -> int:
+    options = arguments(given)
+    for text in options.replay:
+        print(replay(text, options.seed, options.mistake))
+    if options.replay:
+        return 0
+    began = time.monotonic()
+    units = [] if options.planted_only else planned(options)
+    names = list(MISTAKES) if not options.phase else []
+    totals: dict[str, Result] = {}
+    caught = 0
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        swept = [pool.submit(do_unit, unit) for unit in units]
+        planted = [pool.submit(do_mistake, name) for name in names]
+        for future in as_completed(swept):
+            result = future.result()
+            total = totals.setdefault(result.name, Result(result.name))
+            total.cuts += result.cuts
+            total.failed += result.failed
+            for text, error in result.failures:
+                print(f"FAILED {error}\n  {COMMAND % replay_arguments(text, options.seed)}")
+        for future in as_completed(planted):
+            result = future.result()
+            caught += bool(result.failed)
+            where = result.failures[0] if result.failures else ("NOT CAUGHT", "")
+            print(f"planted: {result.name}: {where[0]} {where[1][:90]}")
+    for name in sorted(totals):
+        print(f"{name}: {totals[name].cuts} cuts, {totals[name].failed} failed")
+    cuts = sum(total.cuts for total in totals.values())
+    failed = sum(total.failed for total in totals.values())
+    print(f"seed {options.seed}, {time.monotonic() - began:.0f} s, {options.jobs} processes")
+    print(f"sweep: {cuts} cuts, {failed} failed, {caught} planted bugs caught of {len(names)}")
+    return 1 if failed or caught < len(names) or not (cuts or options.planted_only) else 0
+
+
+def replay_arguments(text: str, seed: int) -> str:
+    return f"{text} --seed {seed}" if seed else text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""Units of work: some cuts of a phase on a board, or a planted bug; each runs in any process."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass, field
+from itertools import islice
+
+import sweep_phases
+
+from . import residue
+from .cutting import (
+    Cut,
+    CutFailed,
+    Cutter,
+    Recording,
+    Start,
+    facts,
+    positions,
+    prepared,
+    record,
+    recover,
+)
+from .planted import MISTAKES
+from .world import Geometry, geometries
+
+SLICE = 120
+DEEP_SLICE = 3
+# Where not every recovery is cut: each so many-th, with this many cuts of its own.
+SAMPLE_EVERY = 37
+FAILURES_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Cuts `first`, `first + step`, ... of a phase's list, `count` of them. `depth` 2: everywhere
+    in the recoveries from these.
+    """
+
+    phase: str
+    board: str
+    depth: int
+    first: int
+    step: int
+    count: int
+    seed: int = 0
+
+
+@dataclass
+class Result:
+    """`failures` are (replay, what went wrong), the first few of them."""
+
+    name: str
+    cuts: int = 0
+    failed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, replay: str, error: Exception) -> None:
+        self.failed += 1
+        if len(self.failures) < FAILURES_KEPT:
+            self.failures.append((replay, str(error)))
+
+
+def geometry_of(board: str) -> Geometry:
+    for geometry in geometries():
+        if geometry.board == board:
+            return geometry
+    raise ValueError(f"no board {board}")
+
+
+def recorded(phase: str, board: str) -> tuple[object, Recording]:
+    """The phase and a run of it that nothing interrupted."""
+    made = sweep_phases.phase_named(phase)
+    return made, record(made, prepared(made, geometry_of(board)))
+
+
+def count_cuts(phase: str, board: str) -> int:
+    with redirect_stdout(io.StringIO()):
+        made, recording = recorded(phase, board)
+        return sum(1 for _ in positions(recording, *recording.window(made)))
+
+
+def do_unit(unit: Unit) -> Result:
+    """Every cut of the unit."""
+    result = Result(f"{unit.phase}:{unit.board}")
+    residue.load_all()
+    sweep_phases.Phase().start()
+    before = residue.fingerprint()
+    with redirect_stdout(io.StringIO()):
+        try:
+            _cut(unit, result)
+        except Exception as error:
+            # Without any cut, or in the harness itself.
+            result.add(f"{unit.phase}:{unit.board}:none", error)
+    sweep_phases.Phase().start()
+    left = residue.changes(before, residue.fingerprint())
+    if left:
+        result.add(f"{unit.phase}:{unit.board}:none", CutFailed(f"kept in modules: {left}"))
+    return result
+
+
+def _cut(unit: Unit, result: Result) -> None:
+    phase, recording = recorded(unit.phase, unit.board)
+    known = facts(recording.start)
+    cutter = Cutter(recording, unit.seed)
+    for cut in _chosen(positions(recording, *recording.window(phase)), unit):
+        name = f"{unit.phase}:{unit.board}:{cut}"
+        left = cutter.after(cut)
+        if unit.depth == 1:
+            result.cuts += 1
+        try:
+            again = recover(phase, left, str(cut), known)
+        except CutFailed as error:
+            if unit.depth == 1:
+                result.add(name, error)
+            continue
+        if unit.depth == 2:
+            _cut_recovery(phase, again, name, cut, unit.seed, known, result)
+
+
+def _cut_recovery(
+    phase: object,
+    recording: Recording,
+    name: str,
+    first: Cut,
+    seed: int,
+    known: dict[str, object],
+    result: Result,
+) -> None:
+    cutter = Cutter(recording, seed)
+    for second in positions(recording, 0, len(recording.tape)):
+        result.cuts += 1
+        try:
+            recover(phase, cutter.after(second), f"{first} {second}", known)
+        except CutFailed as error:
+            result.add(f"{name}:{second}", error)
+
+
+def _chosen(cuts: Iterator[Cut], unit: Unit) -> Iterator[Cut]:
+    return islice(islice(cuts, unit.first, None, unit.step), unit.count)
+
+
+def units_of(phase: str, board: str, every: bool, seed: int = 0) -> list[Unit]:
+    """All cuts of a phase on a board, and cuts of their recoveries: `every` one, or a sample."""
+    total = count_cuts(phase, board)
+    made = sweep_phases.phase_named(phase)
+    units = [
+        Unit(phase, board, 1, first, 1, min(SLICE, total - first), seed)
+        for first in range(0, total, SLICE)
+    ]
+    if made.deep and every:
+        units += [
+            Unit(phase, board, 2, first, 1, min(DEEP_SLICE, total - first), seed)
+            for first in range(0, total, DEEP_SLICE)
+        ]
+    else:
+        units += [
+            Unit(phase, board, 2, first, total, 1, seed)
+            for first in range(seed % SAMPLE_EVERY, total, SAMPLE_EVERY)
+        ]
+    return units
+
+
+def do_mistake(name: str) -> Result:
+    """One planted bug: `failed` is 1 when the sweep notices it."""
+    mistake = MISTAKES[name]
+    board = geometries()[0].board
+    result = Result(name)
+    with redirect_stdout(io.StringIO()):
+        for phase in mistake.phases:
+            made = sweep_phases.phase_named(phase)
+            start = prepared(made, geometry_of(board))
+            with mistake.switched_on():
+                if _is_noticed(made, start, phase, board, result):
+                    break
+    return result
+
+
+def _is_noticed(phase: object, start: Start, name: str, board: str, result: Result) -> bool:
+    try:
+        recording = record(phase, start)
+    except Exception as error:
+        # Some do harm even without a cut; that counts, but says so.
+        result.add(f"{name}:{board}:none", error)
+        return True
+    cutter = Cutter(recording, 0)
+    for cut in positions(recording, *recording.window(phase)):
+        result.cuts += 1
+        try:
+            recover(phase, cutter.after(cut), str(cut), facts(start))
+        except CutFailed as error:
+            result.add(f"{name}:{board}:{cut}", error)
+            return True
+    return False
+
+
+def replay(text: str, seed: int = 0, mistake: str | None = None) -> str:
+    """Do one cut again, or two; the digest of what it ends in. Raises CutFailed."""
+    with redirect_stdout(io.StringIO()):
+        return _replay(text, seed, mistake)
+
+
+def _replay(text: str, seed: int, mistake: str | None) -> str:
+    name, board, *cuts = text.split(":")
+    phase = sweep_phases.phase_named(name)
+    start = prepared(phase, geometry_of(board))
+    with MISTAKES[mistake].switched_on() if mistake else nullcontext():
+        recording = record(phase, start)
+        known = facts(start)
+        label = []
+        for each in cuts:
+            if each == "none":
+                break
+            cut = Cut.parse(each)
+            label.append(str(cut))
+            left = Cutter(recording, seed).after(cut)
+            recording = recover(phase, left, " ".join(label), known)
+    return recording.end.digest()
