@@ -22,6 +22,7 @@ from .db.engine import is_sqlite, open_engine, open_inline_engine, probe
 from .db.migrate import upgrade
 from .db.runner import InlineRunner, PoolRunner, Runner
 from .db.schema import server_links
+from .downloads import Downloads, Throttle
 from .hooks import Hooks
 from .housekeeping import Housekeeping
 from .keys import Link, ServerKeys, configured_seeds, download_secret
@@ -31,7 +32,8 @@ from .nonces import Fence
 from .repository.allow_list import AllowLists
 from .repository.devices import DeviceReader
 from .repository.releases import Catalogue
-from .settings import Settings
+from .repository.rollout_commands import Commands
+from .settings import DAY_MS, Settings
 from .start import check_settings, explained
 from .writer import Writer
 
@@ -51,8 +53,10 @@ class Context:
     metrics: Metrics
     devices: DeviceReader
     catalogue: Catalogue
+    update_commands: Commands
     allow_lists: AllowLists
     download_secret: bytes
+    downloads: Downloads
     now_ms: Callable[[], int]
 
 
@@ -113,8 +117,12 @@ async def open_context(
                 metrics=metrics,
                 devices=devices,
                 catalogue=Catalogue(engine, writer),
+                update_commands=Commands(crypto, settings.command_expiry_days * DAY_MS),
                 allow_lists=AllowLists(engine, now_ms),
                 download_secret=secret,
+                downloads=Downloads(
+                    settings.downloads_at_once, Throttle(settings.download_bytes_per_s)
+                ),
                 now_ms=now_ms,
             )
             async with devices.running(), Housekeeping(context).running():

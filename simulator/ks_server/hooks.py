@@ -24,6 +24,10 @@ EVENTS: Final = (
     "firmware_failed",
     "device_revoked",
     "punch_finding",
+    "rollout_promoted",
+    "rollout_done",
+    "rollout_aborted",
+    "rollout_penalty",
 )
 
 Callback = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]

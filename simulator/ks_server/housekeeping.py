@@ -1,8 +1,10 @@
-"""What is forgotten in time: expired nonces, and the history behind its retention."""
+"""What happens by itself: expired nonces and the history behind its retention are forgotten, and
+rollouts go on."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from . import erasure, nonces
+from . import erasure, nonces, rollout_watch
 from .db.schema import firmware_acks, heartbeats, log_uploads, otrts, raw_messages
 from .log import get_logger
 from .settings import DAY_MS
@@ -19,12 +21,16 @@ if TYPE_CHECKING:
     from .context import Context
 
 PERIOD_S: Final = 60.0
+ROLLOUT_PERIOD_S: Final = 5.0
+# looking at the rollouts of a large fleet must not take more than this part of the time
+_ROLLOUT_SHARE: Final = 0.02
 
 log = get_logger("ks_server.housekeeping")
 
 
 class Housekeeping:
-    """Cleans once a minute while `running`; `clean` may be called at any time."""
+    """Cleans once a minute while `running`, and looks at the rollouts more often; `clean` does all
+    of it at any time."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -33,16 +39,33 @@ class Housekeeping:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Clean in the background until the block ends."""
-        task = asyncio.create_task(self._repeat(), name="housekeeping")
+        tasks = [
+            asyncio.create_task(self._repeat(), name="housekeeping"),
+            asyncio.create_task(self._watch(), name="rollouts"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def clean(self) -> None:
-        """One round, in one transaction. Raises Unavailable."""
+        """One round: what is forgotten is so in one transaction. Raises Unavailable."""
         self._erased_ms = await self._context.writer.run(self._forget)
+        await rollout_watch.count_again(self._context)
+        await rollout_watch.look(self._context)
+
+    async def _watch(self) -> None:
+        took_s = 0.0
+        while True:
+            await asyncio.sleep(max(ROLLOUT_PERIOD_S, took_s / _ROLLOUT_SHARE))
+            started_s = time.monotonic()
+            try:
+                await rollout_watch.look(self._context)
+            except Exception as error:  # next time it may work: nothing else ever goes on
+                log.warning("rollouts_not_seen", error=type(error).__name__)
+            took_s = time.monotonic() - started_s
 
     async def _repeat(self) -> None:
         while True:

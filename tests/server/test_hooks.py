@@ -63,7 +63,7 @@ async def test_an_event_that_nobody_declared_is_a_mistake() -> None:
         hooks.emit("lunch")
     with pytest.raises(KeyError):
         hooks.on("lunch", lambda name, fields: None)
-    assert len(set(EVENTS)) == 6
+    assert len(set(EVENTS)) == 10
 
 
 async def test_events_are_posted_in_order_and_before_the_stop() -> None:

@@ -29,6 +29,7 @@ from .overview import router as overview
 from .punches import router as punches
 from .receipts import router as receipts
 from .releases import router as releases
+from .rollouts import router as rollouts
 from .sites import router as sites
 from .tokens import router as tokens
 from .whitelist import router as whitelist
@@ -37,6 +38,7 @@ PREFIX = "/api/admin"
 
 _PARTS = (
     *(overview, devices, device_sites, whitelist, tokens, commands, releases, logs),
+    rollouts,
     *(sites, employee_import, employees, credentials, erasure),
     *(exports, punches, journals, findings, receipts),
 )

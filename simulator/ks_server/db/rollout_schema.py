@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -34,7 +35,7 @@ rollouts = Table(
     Column("filter", Text, nullable=False),  # JSON: types, models, sites, versions, devices
     Column("soak_s", Integer, nullable=False),
     Column("automatic", Boolean, nullable=False),
-    Column("abort_share", Integer, nullable=False),  # percent
+    Column("abort_share", Float, nullable=False),  # percent
     Column("abort_min", Integer, nullable=False),
     Column("abort_count", Integer),  # null: no such limit
     Column("penalty", Integer, nullable=False),

@@ -11,7 +11,8 @@ from ks_agent.message import canonical
 
 from ..keys import ServerKey
 from ..repository.devices import Device
-from ..repository.releases import Release
+from ..repository.releases import Offer
+from ..rollout_engine import Asker
 from .wire import Answer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Call:
 
     `device` is None only where a registration has not happened yet. `now_ms` is the server's
     clock when the request was read. `wait_s` is what the rate limit said, None while unasked.
-    `remembered`: the device is from memory.
+    `remembered`: the device is from memory. `offer` is what `find_offer` found.
     """
 
     context: Context
@@ -35,7 +36,7 @@ class Call:
     now_ms: int
     device: Device | None
     headers: dict[bytes, bytes]
-    release: Release | None = None
+    offer: Offer | None = None
     wait_s: int | None = None
     remembered: bool = False
     values: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +59,13 @@ class Call:
         """A token's text, or None."""
         value = self.message.get(key)
         return value if isinstance(value, str) else None
+
+    async def find_offer(self, fw2: str | None) -> None:
+        """Look up what waits for the device that runs this version; without a database query
+        unless releases or rollouts have changed."""
+        device = self.known
+        asker = Asker(device.d1, device.d2, device.d5, device.site, fw2, self.get("IMG1"))
+        self.offer = await self.context.catalogue.offer(asker, self.now_ms)
 
     def rows(self, key: str) -> list[dict[str, str]]:
         """A list's rows; none when the list is absent."""

@@ -25,7 +25,7 @@ from ..context import Context
 from ..limits import FUTURE, SOURCE
 from ..log import get_logger
 from ..middleware import UNKNOWN_SOURCE, rate_key
-from ..repository import findings
+from ..repository import findings, rollouts
 from ..repository.devices import REVOKED, Device, DeviceChanged
 from ..writer import Unavailable
 from . import wire
@@ -68,7 +68,7 @@ class DeviceApi:
             answer = wire.reply(refusal.status, refusal.answer(), syntax)
             if refusal.allow:
                 answer.headers.append((b"allow", refusal.allow.encode("ascii")))
-        await answer.send(send, method)
+        await answer.send(receive, send, method)
 
     async def _answer(
         self, scope: Scope, receive: Receive, op: str, headers: dict[bytes, bytes], syntax: str
@@ -176,6 +176,7 @@ class DeviceApi:
             return wire.reply(refusal.status, call.bind(refusal.answer()), syntax)
         metrics.accepted(call.op)
         findings.announce(metrics, outcome.events)
+        rollouts.announce(outcome.events)
         for name, fields in outcome.events:
             metrics.event(name)
             self._context.hooks.emit(name, **fields)

@@ -36,6 +36,7 @@ _columns: Final = (
     devices.c.fw2,
     devices.c.kid,
     devices.c.site,
+    devices.c.d5,
 )
 _find: Final = Among(
     select(*_columns).where(devices.c.d1.in_(bindparam("ids", expanding=True))), "ids"
@@ -57,6 +58,7 @@ class Device(NamedTuple):
     fw2: str | None
     kid: str | None
     site: str | None = None
+    d5: str | None = None
 
     @property
     def public(self) -> bytes:

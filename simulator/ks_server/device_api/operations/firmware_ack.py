@@ -9,13 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...db.base import storable
 from ...db.schema import firmware_acks
+from ...repository import rollout_devices, rollouts
+from ...rollout_engine import POSTPONED
 from ..call import Call, Outcome
 from ..operation import Operation
+from ..wire import Reply
 from .command_ack import check_result
 
 
 class FirmwareAck(Operation):
-    """Each is kept; a failed update is announced."""
+    """Each is kept; a failed update is announced, and what becomes of its rollout."""
 
     op = "firmware/ack"
 
@@ -31,8 +34,14 @@ class FirmwareAck(Operation):
         await connection.execute(
             insert(firmware_acks).values(d1=call.d1, received_ms=call.now_ms, **values)
         )
-        outcome = Outcome({"S1": "ok"})
-        if values["ack1"] == "ERROR":
+        events = await rollout_devices.acknowledge(connection, call.d1, values, call.now_ms)
+        outcome = Outcome({"S1": "ok"}, events)
+        if values["ack1"] == "ERROR" and not values.get("ack2", "").startswith(POSTPONED):
             event = {"d1": call.d1, "at_ms": call.now_ms, **values}
             outcome.events.append(("firmware_failed", event))
         return outcome
+
+    async def finish(self, call: Call, outcome: Outcome, syntax: str) -> Reply:
+        if any(name in rollouts.HOOKS for name, _ in outcome.events):
+            call.context.catalogue.forget()
+        return await super().finish(call, outcome, syntax)

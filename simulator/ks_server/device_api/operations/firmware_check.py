@@ -8,9 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ks_agent import bundle, signing
 
+from ...db.base import storable
 from ...firmware_files import make_token
+from ...repository import rollout_devices
+from ...repository.releases import Offer
 from ..call import Call, Outcome
 from ..operation import Operation
+from ..wire import Reply
 
 
 class FirmwareCheck(Operation):
@@ -25,17 +29,16 @@ class FirmwareCheck(Operation):
         return call.get("FW2")
 
     async def prepare(self, call: Call) -> None:
-        call.release = await call.context.catalogue.newest(
-            call.known.d2, call.get("FW2"), call.now_ms
-        )
+        await call.find_offer(call.get("FW2"))
 
     async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
         context = call.context
         device = call.known
-        release = call.release
-        if release is None:
+        offer = call.offer
+        if offer is None or not await self._may_have(call, connection, offer):
             rto_s = context.settings.firmware_check_rto_s
             return Outcome({"S1": "no_update", "RTO": str(rto_s)})
+        release = offer.release
         key, _links = call.answering_key()
         expires_ms = call.now_ms + context.settings.download_url_valid_s * 1000
         token = make_token(context.download_secret, call.d1, release.fw1, expires_ms)
@@ -45,3 +48,17 @@ class FirmwareCheck(Operation):
         answer["FW3"] = f"{context.settings.base_url}/api/devices/firmware/download?token={token}"
         answer["FW_SIG"] = signing.sign_release(context.crypto, key.seed, release.signed_fields())
         return Outcome(answer)
+
+    async def _may_have(self, call: Call, connection: AsyncConnection, offer: Offer) -> bool:
+        """The transaction's last word, which is noted: what is in memory may be old."""
+        if offer.is_halted:
+            await call.context.update_commands.resume(connection, call.d1, call.now_ms)
+        if offer.rollout is None:
+            return True
+        fw2 = storable(call.message["FW2"])
+        return await rollout_devices.offer(connection, offer.rollout.id, call.d1, fw2, call.now_ms)
+
+    async def finish(self, call: Call, outcome: Outcome, syntax: str) -> Reply:
+        if call.offer is not None and call.offer.is_halted:
+            call.context.catalogue.forget()
+        return await super().finish(call, outcome, syntax)

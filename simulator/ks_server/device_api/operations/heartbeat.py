@@ -49,6 +49,7 @@ _update: Final = Bulk(
         heartbeat_ms=bindparam("now"),
         kid=bindparam("its_kid"),
         fw2=func.coalesce(_PARAMETERS["fw2"], devices.c.fw2),
+        img1=func.coalesce(bindparam("its_img1"), devices.c.img1),
         **_TEXTS,
     )
 )
@@ -71,10 +72,13 @@ class Heartbeat(Operation):
 
     async def store(self, call: Call) -> Outcome:
         call.values = _values(call)
+        await call.find_offer(call.get("FW2") or call.known.fw2)
         stored = await call.context.writer.batched(_store_all, call)
         if isinstance(stored, Refusal):
             # memory may be old, and key and revocation come before nonce and limit
             raise DeviceChanged if call.remembered else stored
+        if _must_resume(call):
+            call.context.catalogue.forget()
         return Outcome(
             await _answer(call, stored),
             [("heartbeat", {"d1": call.d1, "at_ms": call.now_ms, **call.values}), *stored.events],
@@ -120,6 +124,9 @@ async def _store_good(connection: AsyncConnection, calls: Sequence[Call]) -> Seq
         [audit.row(call.op, call.message, call.text, call.now_ms) for call in calls],
     )
     now_ms = max(call.now_ms for call in calls)
+    for call in calls:
+        if _must_resume(call):
+            await call.context.update_commands.resume(connection, call.d1, call.now_ms)
     waiting = await commands.next_ids(connection, [call.d1 for call in calls], now_ms)
     told = {number: _told(call) for number, call in enumerate(calls) if "JID" in call.message}
     journals = await journal_state.store(connection, told) if told else {}
@@ -127,6 +134,10 @@ async def _store_good(connection: AsyncConnection, calls: Sequence[Call]) -> Seq
         _Done(waiting.get(call.d1, ()), *journals.get(number, (None, ())))
         for number, call in enumerate(calls)
     ]
+
+
+def _must_resume(call: Call) -> bool:
+    return call.offer is not None and call.offer.is_halted
 
 
 def _told(call: Call) -> journal_state.Told:
@@ -154,6 +165,8 @@ def _row(call: Call) -> dict[str, Any]:
         "known_rto_s": device.rto_s,
         "known_site": device.site,
     }
+    image = call.get("IMG1")
+    row["its_img1"] = None if image is None else storable(image)
     for column, text in call.values.items():
         row["its_" + column] = text
     return row
@@ -162,18 +175,16 @@ def _row(call: Call) -> dict[str, Any]:
 async def _answer(call: Call, done: _Done) -> dict[str, Any]:
     command_ids = done.command_ids
     device = call.known
-    installed = call.get("FW2") or device.fw2
-    release = await call.context.catalogue.newest(device.d2, installed, call.now_ms)
     answer = {
         "S1": "ok",
         "RTO": str(device.rto_s or call.context.settings.heartbeat_rto_s),
         "PENDING_CMDS": str(len(command_ids)),
-        "FW_AVAILABLE": "false" if release is None else "true",
+        "FW_AVAILABLE": "false" if call.offer is None else "true",
     }
     if command_ids:
         answer["CMD_IDS"] = ",".join(command_ids[: tokens.ANSWER_MAX_COMMANDS])
-    if release is not None:
-        answer["FW2"] = release.fw2
+    if call.offer is not None:
+        answer["FW2"] = call.offer.release.fw2
     if done.ack_seq is not None:
         answer["ACK_SEQ"] = str(done.ack_seq)
     if "JID" in call.message or "AL1" in call.message:

@@ -17,13 +17,11 @@ _DEVICE_STATES = (
 _HALTED = "halted_ms IS NOT NULL AND resumed_ms IS NULL"
 
 
-def _releases() -> list[sa.Column[object]]:
+def _releases() -> list[sa.Column[str]]:
+    names = ("board", "image", "image_min", "image_max", "stage0")
     return [
         sa.Column("kind", sa.Text(), server_default="application", nullable=False),
-        *(
-            sa.Column(name, sa.Text(), nullable=True)
-            for name in ("board", "image", "image_min", "image_max", "stage0")
-        ),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in names),
     ]
 
 
@@ -46,7 +44,7 @@ def _rollouts() -> None:
         sa.Column("filter", sa.Text(), nullable=False),
         sa.Column("soak_s", sa.Integer(), nullable=False),
         sa.Column("automatic", sa.Boolean(), nullable=False),
-        sa.Column("abort_share", sa.Integer(), nullable=False),
+        sa.Column("abort_share", sa.Float(), nullable=False),
         sa.Column("abort_min", sa.Integer(), nullable=False),
         sa.Column("abort_count", sa.Integer(), nullable=True),
         sa.Column("penalty", sa.Integer(), nullable=False),
