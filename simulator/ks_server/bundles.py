@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +14,19 @@ from typing import Any, Final
 from ks_agent import bundle, signing, timetext
 from ks_agent.errors import BadSignature, Malformed
 
+from .bundle_files import BundleFiles, WrongFile
 from .crypto import NaclCrypto
 from .settings import Settings
 
 READ_BYTES: Final = 256 * 1024
 UPLOAD_PREFIX: Final = ".upload-"
+IMAGE: Final = "image"
+OPAQUE: Final = "opaque"
+KINDS: Final = (bundle.APPLICATION, IMAGE, OPAQUE)
+IMAGE_FILE: Final = "micropython.bin"
+TERMINALS: Final = "ESP32_"
+# texts of a manifest that a release is listed with
+_SHOWN: Final = ("BOARD", "IMAGE", "IMAGE_MIN", "IMAGE_MAX", "STAGE0")
 
 
 class BadBundle(Exception):
@@ -42,6 +51,12 @@ class UploadedRelease:
     expires_ms: int
     manifest: str
     manifest_signature: str
+    kind: str
+    board: str | None
+    image: str | None
+    image_min: str | None
+    image_max: str | None
+    stage0: str | None
 
     def columns(self) -> dict[str, Any]:
         """As the table `releases` names it."""
@@ -87,7 +102,7 @@ class BundleUpload:
         self._digest = hashlib.sha256()
         self._head = bytearray()  # head and manifest, until they are complete
         self._size = 0
-        self._files: _Files | None = None
+        self._files: BundleFiles | None = None
         self._described: dict[str, Any] = {}
         self._release: UploadedRelease | None = None
         settings.firmware_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,13 +127,15 @@ class BundleUpload:
             self._head += piece
             piece = self._read_head()
         if self._files is not None:
-            self._files.update(piece)
+            with _refusing_files():
+                self._files.update(piece)
 
     def finish(self) -> UploadedRelease:
         """After the last byte: everything must be there, and on disk."""
         if self._files is None:
             raise BadBundle("INVALID", "the bundle ends within its manifest")
-        self._files.end()
+        with _refusing_files():
+            self._files.end()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -156,11 +173,18 @@ class BundleUpload:
             manifest = bundle.parse_manifest(data)
         except Malformed as error:
             raise BadBundle("INVALID", error.reason) from None
-        if manifest["KIND"] != bundle.APPLICATION:
-            raise BadBundle("INVALID", "the manifest is not that of an application")
+        self._check_size(len(data), manifest["FILE"])
         self._described = _describe(manifest, data, signature)
-        self._files = _Files(manifest["FILE"])
+        with _refusing_files():
+            self._files = BundleFiles(manifest["FILE"], int(manifest.get("WBITS", "0")))
         return bytes(self._head[end:])
+
+    def _check_size(self, manifest_bytes: int, rows: list[dict[str, str]]) -> None:
+        """Neither the bundle nor what it unpacks to may be larger than the setting says."""
+        packed = bundle.HEAD_BYTES + manifest_bytes + sum(bundle.packed_bytes(row) for row in rows)
+        unpacked = sum(int(row["SIZE"]) for row in rows)
+        if max(packed, unpacked) > self._settings.bundle_max_bytes:
+            raise BadBundle("TOO_LARGE", "the files are larger than BUNDLE_MAX_BYTES")
 
     def _verify(self, manifest: bytes, signature: str) -> None:
         text = signing.manifest_text(self._crypto, manifest)
@@ -175,6 +199,7 @@ def _describe(manifest: dict[str, Any], data: bytes, signature: str) -> dict[str
     types = manifest["TYPES"].split(",")
     if not all(types) or len(set(types)) != len(types):
         raise BadBundle("INVALID", "TYPES is not a list of device types")
+    _check_kind(manifest, types)
     return {
         "fw1": manifest["FW1"],
         "fw2": manifest["FW2"],
@@ -184,41 +209,31 @@ def _describe(manifest: dict[str, Any], data: bytes, signature: str) -> dict[str
         "expires_ms": int(timetext.parse_ms(manifest["EXPIRES"])),
         "manifest": data.decode("utf-8"),
         "manifest_signature": signature,
+        "kind": manifest["KIND"],
+        **{name.lower(): manifest.get(name) for name in _SHOWN},
     }
 
 
-class _Files:
-    """Checks the files of a manifest in their order, from pieces of any size."""
+def _check_kind(manifest: dict[str, Any], types: list[str]) -> None:
+    """What no terminal would take is not stored."""
+    kind = manifest["KIND"]
+    if kind not in KINDS:
+        raise BadBundle("INVALID", f"KIND is none of {', '.join(KINDS)}")
+    if kind == OPAQUE and any(name.startswith(TERMINALS) for name in types):
+        raise BadBundle("INVALID", f"{TERMINALS}* takes applications and images, no opaque files")
+    if kind == IMAGE:
+        rows = manifest["FILE"]
+        if [row["PATH"] for row in rows] != [IMAGE_FILE] or bundle.packed_bytes(rows[0]) != int(
+            rows[0]["SIZE"]
+        ):
+            raise BadBundle("INVALID", f"an image is one file {IMAGE_FILE}, not packed")
+        if not all(manifest.get(name) for name in ("IMAGE", "MPY", "ARCH")):
+            raise BadBundle("INVALID", "an image without IMAGE, MPY and ARCH")
 
-    def __init__(self, rows: list[dict[str, str]]) -> None:
-        self._rows = rows
-        self._index = 0
-        self._begin()
-        self._skip_complete()
 
-    def update(self, piece: bytes) -> None:
-        view = memoryview(piece)
-        while view:
-            if self._index == len(self._rows):
-                raise BadBundle("INVALID", "the bundle is longer than its manifest says")
-            taken = view[: self._left]
-            self._digest.update(taken)
-            self._left -= len(taken)
-            view = view[len(taken) :]
-            self._skip_complete()
-
-    def end(self) -> None:
-        if self._index < len(self._rows):
-            raise BadBundle("INVALID", "the bundle is shorter than its manifest says")
-
-    def _begin(self) -> None:
-        self._digest = hashlib.sha256()
-        self._left = int(self._rows[self._index]["SIZE"]) if self._index < len(self._rows) else 0
-
-    def _skip_complete(self) -> None:
-        while self._index < len(self._rows) and self._left == 0:
-            row = self._rows[self._index]
-            if self._digest.hexdigest() != row["SHA256"]:
-                raise BadBundle("INVALID", f"{row['PATH']} is not what the manifest says")
-            self._index += 1
-            self._begin()
+@contextlib.contextmanager
+def _refusing_files() -> Iterator[None]:
+    try:
+        yield
+    except WrongFile as error:
+        raise BadBundle("INVALID", str(error)) from None

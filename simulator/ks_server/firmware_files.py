@@ -11,7 +11,8 @@ import binascii
 import hashlib
 import hmac
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from typing import Final
 import anyio
 
 PIECE_BYTES: Final = 64 * 1024
+PACED_BYTES: Final = 16 * 1024
 
 _CONTEXT: Final = b"KS-DOWNLOAD-1|"
 _MAC_BYTES: Final = 32
@@ -101,14 +103,32 @@ def _is_number(text: bytes) -> bool:
     return text.isdigit() and len(text) <= _MAX_DIGITS
 
 
-async def stream(path: Path, start: int, end: int) -> AsyncGenerator[bytes]:
-    """The bytes [start, end) of the file, 64 KiB at a time."""
+def names_etag(header: bytes, etag: bytes) -> bool:
+    """Whether If-None-Match names this (strong) tag, compared weakly (RFC 9110 section 13.1.2)."""
+    names = [name.strip().removeprefix(b"W/") for name in header.split(b",")]
+    return etag in names or names == [b"*"]
+
+
+async def stream(
+    path: Path, start: int, end: int, piece_bytes: int = PIECE_BYTES
+) -> AsyncGenerator[bytes]:
+    """The bytes [start, end) of the file, a piece at a time."""
     async with await anyio.open_file(path, "rb") as file:
         await file.seek(start)
         left = end - start
         while left:
-            piece = await file.read(min(PIECE_BYTES, left))
+            piece = await file.read(min(piece_bytes, left))
             if not piece:
                 raise OSError("the bundle is shorter than its release says")
             left -= len(piece)
+            yield piece
+
+
+async def paced(
+    path: Path, start: int, end: int, take: Callable[[int], Awaitable[None]]
+) -> AsyncGenerator[bytes]:
+    """The same in small pieces, each of which waits for `take`: so everybody's turn comes soon."""
+    async with aclosing(stream(path, start, end, PACED_BYTES)) as pieces:
+        async for piece in pieces:
+            await take(len(piece))
             yield piece

@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     download_url_valid_s: int = Field(3600, ge=60, le=86_400)
     bundle_max_bytes: int = Field(16 * 1024 * 1024, ge=1024)
 
+    # downloads of all devices together; 0: no limit
+    download_bytes_per_s: int = Field(0, ge=0)
+    downloads_at_once: int = Field(0, ge=0)
+
     # limits of PROTOCOL section 5, each per device
     rate_limit_heartbeats: RateLimit = "100/hour"
     rate_limit_firmware_checks: RateLimit = "10/hour"
