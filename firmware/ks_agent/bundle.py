@@ -1,9 +1,11 @@
 """The head of a release's bundle, and its manifest.
 
-    bundle = head (128 bytes) + manifest + the files' bytes in the manifest's order
+    bundle = head (128 bytes) + manifest + the files' bytes, as packed, in the manifest's order
     head   = `KS-BUNDLE-1 LEN:<manifest bytes> SIG:<release signature>`, spaces, LF
 
-The manifest is a TOON record; its release signature covers signing.manifest_text.
+The manifest is a TOON record; its release signature covers signing.manifest_text. A row of FILE
+has PATH, SHA256 and SIZE of the file, and where files are packed, PACKED: its bytes in the bundle.
+Fewer than SIZE are raw deflate with a window of 2^WBITS bytes, as many are the file itself.
 """
 
 from . import signing, tokens, toon, utf8
@@ -11,8 +13,10 @@ from .errors import Malformed
 
 HEAD_BYTES = 128
 MANIFEST_MAX_BYTES = 12288
-MAX_FILES = 96
+MAX_FILES = 112
+# Kinds of releases that a terminal installs.
 APPLICATION = "application"
+IMAGE = "image"
 
 _MAGIC = "KS-BUNDLE-1 LEN:"
 _SIGNATURE = " SIG:"
@@ -20,11 +24,19 @@ _IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _PATH = _IDENTIFIER + "_./"
 _REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES")
 _TABLE = b"FILE["
+_COLUMNS = ("PATH", "SHA256", "SIZE", "PACKED")
+_INTEGERS = {"COUNTER": (0, 1 << 50), "STAGE0": (1, 99), "WBITS": (8, 12)}
+_VERSIONS = ("FW2", "IMAGE_MIN", "IMAGE_MAX", "IMAGE")
 RESERVED = ("manifest.toon", "manifest.sig")
 
 
-def make_head(manifest_bytes, signature):
-    head = "%s%d%s%s" % (_MAGIC, len(manifest_bytes), _SIGNATURE, signature)
+def make_head(manifest, signature):
+    return head_of(len(manifest), signature)
+
+
+def head_of(manifest_bytes, signature):
+    """The one head for a manifest of so many bytes."""
+    head = "%s%d%s%s" % (_MAGIC, manifest_bytes, _SIGNATURE, signature)
     return (head + " " * (HEAD_BYTES - 1 - len(head)) + "\n").encode()
 
 
@@ -54,6 +66,7 @@ class Manifest:
     def __init__(self, lines):
         self._lines = lines
         self._columns = b""
+        self.packed = False
         self._count = 0
         around = []
         left = 0
@@ -76,6 +89,7 @@ class Manifest:
             raise Malformed("a bad number of files")
         self._count = int(count)
         self._columns = line[end:]
+        self.packed = b"PACKED" in self._columns
         return self._count
 
     def _check_fields(self):
@@ -86,20 +100,29 @@ class Manifest:
             if not isinstance(value, str):
                 raise Malformed(key + " is not a list")
             tokens.check_value(key, value)
-        version(self._fields["FW2"])
-        if int(self._fields["COUNTER"]) < 0:
-            raise Malformed("a negative counter")
+        for key, (least, most) in _INTEGERS.items():
+            text = self._fields.get(key, str(least))
+            if not tokens.is_integer(text) or not least <= int(text) <= most:
+                raise Malformed("bad " + key)
+        for key in _VERSIONS:
+            if key in self._fields:
+                version(self._fields[key])
+        if ("WBITS" in self._fields) != self.packed:
+            raise Malformed("WBITS and PACKED belong together")
 
     def __getitem__(self, key):
         return self._fields[key]
+
+    def get(self, key, default=None):
+        return self._fields.get(key, default)
 
     def fields(self):
         return dict(self._fields)
 
     def files(self):
-        """The rows of FILE, in the order of their paths; so none is there twice."""
+        """The rows of FILE, in the order of their paths; so none is there twice, or in a file."""
         left = -1
-        before = ""
+        before = [""]  # the last path, after those that it goes on from
         for line in self._lines():
             if left < 0:
                 if line.startswith(_TABLE):
@@ -112,15 +135,22 @@ class Manifest:
             rows = toon.decode(document, MANIFEST_MAX_BYTES).get("FILE")
             if not rows:
                 raise Malformed("a bad row of a file")
-            _check_file(rows[0])
-            if rows[0]["PATH"] <= before:
-                raise Malformed("files out of order")
-            before = rows[0]["PATH"]
+            _check_file(rows[0], self.packed)
+            _check_order(rows[0]["PATH"], before)
             yield rows[0]
 
     def bundle_bytes(self, manifest_bytes):
         """The size that a bundle with this manifest must have: FW5."""
-        return HEAD_BYTES + manifest_bytes + sum([int(row["SIZE"]) for row in self.files()])
+        return HEAD_BYTES + manifest_bytes + sum(packed_bytes(row) for row in self.files())
+
+    def slot_bytes(self):
+        """What its files take when they are unpacked."""
+        return sum(int(row["SIZE"]) for row in self.files())
+
+
+def packed_bytes(row):
+    """What a file takes in the bundle."""
+    return int(row.get("PACKED", row["SIZE"]))
 
 
 def read_manifest(fs, path):
@@ -145,32 +175,40 @@ def parse_manifest(data):
         raise Malformed("a manifest that is too long")
     utf8.check(data)
     manifest = Manifest(lambda: iter(bytes(data).split(b"\n")))
-    files = list(manifest.files())
-    paths = [row["PATH"] for row in files]
-    for path in paths:
-        folder = path
-        while "/" in folder:
-            folder = folder[: folder.rfind("/")]
-            if folder in paths:
-                raise Malformed("a file that is a folder")
     message = manifest.fields()
-    message["FILE"] = files
+    message["FILE"] = list(manifest.files())
     return message
 
 
-def _check_file(row):
-    if len(row) != 3:
-        raise Malformed("a file has PATH, SHA256 and SIZE")
-    path = row.get("PATH", "")
-    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path in RESERVED:
+def _check_file(row, packed):
+    if sorted(row) != sorted(_COLUMNS[: 4 if packed else 3]):
+        raise Malformed("a file has PATH, SHA256, SIZE and, where files are packed, PACKED")
+    path = row["PATH"]
+    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path in RESERVED or path[0] == ".":
         raise Malformed("bad path of a file")
     for part in path.split("/"):
         if part in ("", ".", ".."):
             raise Malformed("bad path of a file")
-    tokens.check_value("FW4", row.get("SHA256", ""))
-    size = row.get("SIZE", "")
-    if not tokens.is_integer(size) or int(size) < 0:
-        raise Malformed("bad size of a file")
+    tokens.check_value("FW4", row["SHA256"])
+    size = row["SIZE"]
+    stored = row.get("PACKED", size)
+    for text in (size, stored):
+        if not tokens.is_integer(text) or text[0] == "-":
+            raise Malformed("bad size of a file")
+    if not min(int(size), 1) <= int(stored) <= int(size):
+        raise Malformed("bad size of a packed file")
+
+
+def _check_order(path, before):
+    """`before` ends in the last path; what stays of it are the paths that this one goes on from."""
+    if path <= before[-1]:
+        raise Malformed("files out of order")
+    while not path.startswith(before[-1]):
+        before.pop()
+    for earlier in before:
+        if earlier and path[len(earlier)] == "/":
+            raise Malformed("a file that is a folder")
+    before.append(path)
 
 
 def version(text):

@@ -10,13 +10,22 @@ fs         open(path, mode), sync(file), rename (replaces), remove, listdir, mkd
            files have read, readinto, readline, seek, write, close; modes rb, wb, ab;
            room() -> (total, free) bytes where the data is
 vault      get(name) -> bytes or None, set(name, value) atomic and durable, erase(name)
-partition  running: the slot, "a" or "b", that stage 0 started
+partition  running: the slot, "a" or "b", that stage 0 started; stage0: the version of stage 0;
+           images: full images of MicroPython, where they can be updated, else None:
+             image() -> (version, mpy, arch) of the running one, or None where it is not known
+             label(), next_label() -> the partitions of this image and of the next one
+             capacity() -> bytes; begin(size) -> a writer: write(piece), close()
+             set_boot() -> whether what was written starts next: False when it is no image
+             mark_valid(): the running image is the one from now on
 crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
            prepare(public): a piece of work, milliseconds, to verify faster by the server's key;
            True when no more is to do
            forget(): wipe what was made of a seed
 board      temperature_c() -> decimal text or None, memory_used_bytes(),
            show(event, detail): indicator and observers;
+           name: the board's, as manifests name it in BOARD, or None;
+           inflate(file, window_bits) -> unpacks raw deflate: readinto(buffer) -> bytes put there,
+           0 at the end; OSError for a stream that is none or ends early;
            unload(names): let go of the code of these modules of ks_agent, or do nothing
 """
 
@@ -36,6 +45,12 @@ class Ports:
         self.partition = partition
         self.crypto = crypto
         self.board = board
+
+
+def image_tokens(partition):
+    """IMG1, the version of the full image that runs, where it is known."""
+    image = partition.images.image() if partition.images is not None else None
+    return {"IMG1": image[0]} if image is not None else {}
 
 
 def random_below(rng, limit):

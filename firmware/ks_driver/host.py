@@ -54,10 +54,15 @@ class HostRng:
 
 
 class HostPartition:
-    """`running`: the slot that stage 0 started, "a" or "b"."""
+    """`running`: the slot that stage 0 started, "a" or "b", or "" in recovery; `stage0`: stage 0's
+    version.
+    """
 
-    def __init__(self, running):
+    images = None
+
+    def __init__(self, running, stage0=1):
         self.running = running
+        self.stage0 = stage0
 
 
 class HostBoard:
@@ -66,6 +71,8 @@ class HostBoard:
     Values are percent-escaped (space, `%`, control characters and what is not ASCII), so that a
     line splits at its spaces.
     """
+
+    name = None
 
     def __init__(self, write=print):
         self._write = write
@@ -80,9 +87,25 @@ class HostBoard:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+    def memory_free_bytes(self):
+        """What is left once everything is collected; None where memory is not scarce."""
+        if not MICROPYTHON:
+            return None
+        gc.collect()
+        return gc.mem_free()
+
+    def reader_ok(self):
+        """Whether the reader answers; True where there is none."""
+        return True
+
     def unload(self, names):
         if MICROPYTHON:
             unload(names)
+
+    def inflate(self, file, window_bits):
+        from .inflate import Inflater
+
+        return Inflater(file, window_bits)
 
     def show(self, event, detail):
         words = ["EVENT", escape(event)]
@@ -99,8 +122,10 @@ def escape(text):
     return "".join(pieces)
 
 
-def build_ports(root, slot, crypto, board=None):
-    """Ports of a terminal whose files lie in the folder `root`, running from `slot`."""
+def build_ports(root, slot, crypto, board=None, stage0=1):
+    """Ports of a terminal whose files lie in the folder `root`, running from `slot`, which a
+    stage 0 of the version `stage0` started.
+    """
     from .build import built_ms
 
     fs = HostFs(root)
@@ -109,7 +134,7 @@ def build_ports(root, slot, crypto, board=None):
         rng=HostRng(),
         fs=fs,
         vault=HostVault(root + "/nvs"),
-        partition=HostPartition(slot),
+        partition=HostPartition(slot, stage0),
         crypto=crypto,
         board=board or HostBoard(),
     )

@@ -1,6 +1,9 @@
 """The seven ports in memory, for the core's own tests."""
 
 import hashlib
+import io
+
+from ks_driver.inflate import Inflater
 
 NOW_MS = 1795000000000
 BUILD_MS = NOW_MS - 400 * 86400000
@@ -158,8 +161,11 @@ class Fs:
                 raise OSError(2)
             return File(self, path, bytearray(self.files[path]), True)
         if mode == "ab":
-            file = File(self, path, bytearray(self.files.get(path, b"")), True)
-            file.seek(len(self.files.get(path, b"")))
+            if path not in self.files:
+                self._change()
+                self.files[path] = b""
+            file = File(self, path, bytearray(self.files[path]), True)
+            file.seek(len(self.files[path]))
             return file
         self._change()
         self.files[path] = b""
@@ -226,9 +232,15 @@ class Vault:
 
 class Partition:
     running = "a"
+    images = None
+    stage0 = 1
 
 
 class Board:
+    name = None
+    free_bytes = None
+    reads = True
+
     def __init__(self):
         self.shown = []
         self.counts = {}
@@ -238,6 +250,16 @@ class Board:
 
     def memory_used_bytes(self):
         return 81920
+
+    def memory_free_bytes(self):
+        return self.free_bytes
+
+    def reader_ok(self):
+        return self.reads
+
+    def inflate(self, file, window_bits):
+        # MicroPython's reads from its own kind of file only.
+        return Inflater(io.BytesIO(file.read()), window_bits)
 
     def unload(self, names):
         pass

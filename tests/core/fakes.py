@@ -152,10 +152,10 @@ class Server:
 
 
 def pour(fetch, status, headers, body, piece_bytes=500):
-    """What the driver does with the answer to a fetch of a bundle's bytes."""
-    if fetch.kind == "fetch":
-        return Response(status, headers, body)
+    """What the driver does with an answer to a download."""
     if status in (200, 206):
+        if len(body) > fetch.max_bytes:
+            raise OSError("the answer is too long")
         fetch.begin(status, headers)
         for start in range(0, len(body), piece_bytes):
             fetch.sink(memoryview(body)[start : start + piece_bytes])

@@ -140,6 +140,9 @@ def test_paths_stay_inside_the_slot():
         "a\nb",
         "a\x00",
         "a" * 97,
+        ".part",
+        "..a",
+        ".a/b",
         "manifest.toon",
         "manifest.sig",
     ):
@@ -150,6 +153,9 @@ def test_no_path_stands_twice_or_is_both_file_and_folder():
     refused(manifest(files=[row("a"), row("b"), row("a")]))
     refused(manifest(files=[row("a/b"), row("a")]))
     refused(manifest(files=[row("a"), row("a/b/c")]))
+    refused(manifest(files=[row("a"), row("a-b"), row("a.c"), row("a/b")]))
+    refused(manifest(files=[row("a"), row("b/a"), row("b/a-"), row("b/a/d/e")]))
+    bundle.parse_manifest(encoded(manifest(files=[row("a-"), row("a/b"), row("a/bc"), row("ac")])))
     bundle.parse_manifest(encoded(manifest(files=[row("a"), row("ab"), row("b/a")])))
 
 
@@ -168,8 +174,52 @@ def test_a_file_has_path_hash_and_size_and_nothing_else():
         refused(manifest(files=[row("a", size)]))
 
 
+def packed_row(path, size, packed):
+    return dict(row(path, size), PACKED=packed)
+
+
+def test_a_packed_file_says_what_it_takes_in_the_bundle():
+    files = [packed_row("a", "100", "40"), packed_row("b", "7", "7"), packed_row("c", "0", "0")]
+    message = manifest({"WBITS": "10"}, files)
+    assert bundle.parse_manifest(encoded(message)) == message
+    lines = encoded(message).split(b"\n")
+    parsed = bundle.Manifest(lambda: iter(lines))
+    assert parsed.bundle_bytes(500) == 128 + 500 + 47
+    assert parsed.slot_bytes() == 107
+    assert parsed.packed and parsed["WBITS"] == "10"
+    for size, packed in (("5", "6"), ("5", "0"), ("5", "-1"), ("0", "1"), ("5", "05"), ("5", "")):
+        refused(manifest({"WBITS": "10"}, [packed_row("a", size, packed)]))
+
+
+def test_a_window_is_named_where_files_are_packed_and_only_there():
+    packed = [packed_row("a", "5", "3")]
+    for bits in ("8", "12"):
+        bundle.parse_manifest(encoded(manifest({"WBITS": bits}, packed)))
+    for bits in ("", "7", "13", "-8", "x", "08"):
+        refused(manifest({"WBITS": bits}, packed))
+    refused(manifest(files=packed))
+    refused(manifest({"WBITS": "10"}))
+    refused(manifest({"WBITS": "10"}, [packed_row("a", "5", "3"), row("b")]))
+
+
+def test_what_a_release_asks_of_a_terminal_has_a_form():
+    asks = {"STAGE0": "2", "BOARD": "a,b", "IMAGE_MIN": "1.24.0", "IMAGE_MAX": "1.26.1"}
+    parsed = bundle.parse_manifest(encoded(manifest(asks)))
+    assert all([parsed[key] == text for key, text in asks.items()])
+    for key, text in (
+        ("STAGE0", "0"),
+        ("STAGE0", "1.0"),
+        ("STAGE0", "100"),
+        ("IMAGE_MIN", "1.24"),
+        ("IMAGE_MAX", ""),
+        ("IMAGE", "v1.26.0"),
+        ("COUNTER", "9999999999999999"),
+    ):
+        refused(manifest({key: text}))
+
+
 def test_limits_of_a_manifest_hold():
-    most = [row("f%02d" % number) for number in range(bundle.MAX_FILES)]
+    most = [row("f%03d" % number) for number in range(bundle.MAX_FILES)]
     small = [{"PATH": one["PATH"], "SHA256": HASH, "SIZE": "0"} for one in most]
     assert len(bundle.parse_manifest(encoded(manifest(files=small)))["FILE"]) == bundle.MAX_FILES
     refused(manifest(files=small + [row("one_more")]))
