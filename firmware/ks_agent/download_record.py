@@ -3,6 +3,8 @@
     data/state/download.toon   FW1 FW2 FW4 FW5 of the offer, MANIFEST: its hash, SLOT, and ETAG
     slot_x/                    the trusted manifest and its signature, files that are whole
     slot_x/.part               the bytes, as packed, of the first file that is not
+
+Which slot is a record's is in it: what is kept for one slot is nothing to go on with in the other.
 """
 
 from .store import STATE
