@@ -1,6 +1,6 @@
 """An application slot's main.py on a computer: CPython or MicroPython's unix port.
 
-Stage 0 imports it from the slot and calls `main(root, slot)`. What the terminal does is printed,
+Stage 0 imports it from the slot and calls `main`. What the terminal does is printed,
 one line an event: `EVENT name KEY=value ...`, see ks_driver.host.HostBoard. With KS_READER=stdin
 in its environment, stdin is its reader, see ks_driver.punch_lines.
 """
@@ -63,12 +63,19 @@ async def live(ports):
         http.close()
 
 
-def main(root, slot, crypto=None):
+def main(root, slot, stage0_version=1, crypto=None):
     """Live in the folder `root` until the terminal restarts ("restart") or is dormant (None).
 
     `crypto` is the agent's port; without one it is Ed25519Crypto. A crash is recorded and raised.
     """
-    ports = build_ports(root, slot, crypto or Ed25519Crypto(HostFs(root), TABLE_PATH))
+    crypto = crypto or Ed25519Crypto(HostFs(root), TABLE_PATH)
+    ports = build_ports(root, slot, crypto, stage0=stage0_version)
+    if ports.fs.is_dir("images"):  # partitions for full images
+        from ks_driver.host_bootloader import images_of
+
+        ports.partition.images = images_of(ports.fs)
+        del images_of
+        ports.board.unload(())  # the bootloader's code
     reason = asyncio.run(live(ports))
     if reason is None:
         ports.board.show("dormant", {})

@@ -1,4 +1,4 @@
-"""An application slot's main.py on an ESP32. Stage 0 imports it and calls `main(root, slot)`.
+"""An application slot's main.py on an ESP32. Stage 0 imports it and calls `main`.
 
 Not run on a chip yet: it is checked against the port's stubs and under fakes. The watchdog, the
 readers, the indicator and a partition of their own for the data come with the hardware.
@@ -8,8 +8,6 @@ readers, the indicator and a partition of their own for the data come with the h
 import gc
 
 GC_THRESHOLD_BYTES = 4096
-PAUSE_AFTER_CRASH_MS = 5000
-DORMANT_PAUSE_MS = 60000
 
 gc.threshold(GC_THRESHOLD_BYTES)
 
@@ -21,10 +19,6 @@ from ks_agent.ports import Ports
 
 gc.collect()
 import asyncio
-import sys
-import time
-
-import machine
 
 from ks_board import images
 from ks_board.esp32_board import Esp32Board
@@ -42,9 +36,9 @@ from ks_driver.reader import Reader
 gc.collect()
 
 
-def build_ports(root, slot):
+def build_ports(root, slot, stage0_version=1):
     fs = HostFs(root)
-    partition = HostPartition(slot)
+    partition = HostPartition(slot, stage0_version)
     partition.images = images.find()
     return Ports(
         clock=HostClock(built_ms(fs, slot)),
@@ -91,20 +85,18 @@ async def live(ports):
         reading.cancel()
 
 
-def main(root, slot):
-    """Live until a restart, which resets the chip; a dormant terminal stays here, doing nothing."""
-    ports = build_ports(root, slot)
+def main(root, slot, stage0_version=1):
+    """Live until a restart ("restart") or until the terminal is dormant (None): boot.py resets the
+    chip. A crash is recorded and raised.
+    """
+    ports = build_ports(root, slot, stage0_version)
     try:
         reason = asyncio.run(live(ports))
     except Exception as crash:
         record_crash(ports.fs, crash)
-        sys.print_exception(crash)
-        time.sleep_ms(PAUSE_AFTER_CRASH_MS)
-        machine.reset()
-        return
+        raise
     if reason is None:
         ports.board.show("dormant", {})
-        while True:
-            time.sleep_ms(DORMANT_PAUSE_MS)
+        return None
     ports.board.show("restart", {"REASON": reason})
-    machine.reset()
+    return "restart"

@@ -1,46 +1,51 @@
-"""Stage 0: picks the application slot and checks its files. Never updated over the air.
+"""Stage 0: picks the slot and checks its files. Signatures were checked when it was installed.
 
-Signatures were checked when a slot was installed. Here the manifest must have the hash in the boot
-record, and the files those in the manifest. Imports nothing of what it judges.
+The manifest must have the hash in the boot record, the files those in the manifest.
 """
 
-import binascii
-import hashlib
 import os
-import sys
+from binascii import crc32, hexlify
 
+VERSION = 1
 RECORD = "data/state/boot.toon"
-MAX_TRIES, MAX_BYTES = 3, 12288
-PATH = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-"
-TABLE = "FILE[%d]{PATH,SHA256,SIZE}:"
+MAX_CRASHES, MAX_RESETS, MAX_BYTES = 3, 10, 12288
+TABLES = ("FILE[%d]{PATH,SHA256,SIZE}:", "FILE[%d]{PATH,SHA256,SIZE,PACKED}:")
 OTHER = {"a": "b", "b": "a"}
-
-
-class Refused(Exception):
-    """A record, manifest or file that must not be used; the text says why."""
 
 
 def choose(fs, sha256):
     """The slot to start, "a" or "b"; SystemExit with a line for a person when none is good.
 
-    `fs` is the agent's port, `sha256` makes a hash object. A try is on flash before it begins.
+    A start on trial is on flash before it begins, as ended by a reset until `crashed` is called.
     """
     record = read_record(fs)
     if record is None:
         return first_good(fs, sha256, [("a", None), ("b", None)])[0]
-    given = (record["SLOT"], record["MANIFEST"])
+    given, reason = (record["SLOT"], record["MANIFEST"]), "damaged"
     candidates = [given, (OTHER[given[0]], record.get("PREVIOUS_MANIFEST"))]
     on_trial = record.get("TRIAL") == "true"
-    given_up = on_trial and int(record["TRIES"]) >= MAX_TRIES
-    if given_up:
+    if on_trial and int(record["CRASHES"]) >= MAX_CRASHES:
+        reason = "crash"
+        del candidates[0]  # rather recovery than what always crashes
+    elif on_trial and int(record["RESETS"]) >= MAX_RESETS:
+        reason = "resets"
         candidates.reverse()
     found = first_good(fs, sha256, candidates)
     if found != given:
-        gone = {"ROLLED_BACK": given[1], "REASON": "crash" if given_up else "damaged"}
+        gone = {"ROLLED_BACK": given[1], "REASON": reason, "CRASH": record.get("CRASH", "-")}
         write_record(fs, dict(gone, SLOT=found[0], MANIFEST=found[1]))
-    elif on_trial and not given_up:
-        write_record(fs, dict(record, TRIES=str(int(record["TRIES"]) + 1)))
+    elif on_trial and reason == "damaged":
+        write_record(fs, dict(record, RESETS=str(int(record["RESETS"]) + 1)))
     return found[0]
+
+
+def crashed(fs, error=""):
+    """The start on trial that this exception has just ended was not ended by a reset."""
+    record = read_record(fs)
+    if record and record.get("TRIAL") == "true" and int(record["RESETS"]):
+        text = "".join([c for c in repr(error) if " " <= c <= "~" and c not in '"\\'])
+        counts = {"CRASHES": int(record["CRASHES"]) + 1, "RESETS": int(record["RESETS"]) - 1}
+        write_record(fs, dict(dict(record, CRASH=text[:90]), **counts))
 
 
 def first_good(fs, sha256, candidates):
@@ -49,58 +54,47 @@ def first_good(fs, sha256, candidates):
     for slot, manifest_hash in candidates:
         try:
             return slot, verify(fs, sha256, slot, manifest_hash)
-        except (Refused, OSError) as reason:
+        except (ValueError, OSError) as reason:
             problems.append("slot %s: %s" % (slot, reason))
             print("stage 0:", problems[-1])
     raise SystemExit("stage 0: no slot can be started (" + "; ".join(problems) + ")")
 
 
 def verify(fs, sha256, slot, manifest_hash):
-    """The hash of the slot's manifest, once everything matches. Raises Refused or OSError."""
+    """The hash of the slot's manifest, once all matches. Raises ValueError or OSError."""
     folder = "slot_" + slot + "/"
-    found = hash_file(fs, sha256, folder + "manifest.toon")
+    with fs.open(folder + "manifest.toon", "rb") as file:
+        data = file.read(MAX_BYTES)
+    found = hexlify(sha256(data).digest()).decode()
     if found != (manifest_hash or found):
-        raise Refused("another manifest than the boot record's")
-    manifest, files = parse(read(fs, folder + "manifest.toon"))
+        raise ValueError("another manifest than the boot record's")
+    manifest, files = parse(data)
     if manifest.get("KIND") != "application" or "main.py" not in files:
-        raise Refused("not the manifest of an application")
+        raise ValueError("not the manifest of an application")
     for name in files:
-        size = str(fs.stat(folder + name))
-        if (hash_file(fs, sha256, folder + name), size) != files[name]:
-            raise Refused(name + " is not what the manifest says")
+        hasher, size = sha256(), 0
+        with fs.open(folder + name, "rb") as file:
+            while piece := file.read(1024):
+                hasher.update(piece)
+                size += len(piece)
+        if [hexlify(hasher.digest()).decode(), str(size)] != files[name]:
+            raise ValueError(name + " is not what the manifest says")
     return found
-
-
-def hash_file(fs, sha256, path):
-    hasher = sha256()
-    with fs.open(path, "rb") as file:
-        while piece := file.read(1024):
-            hasher.update(piece)
-    return binascii.hexlify(hasher.digest()).decode()
-
-
-def read(fs, path):
-    with fs.open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise Refused(path + " is too large")
-    return data
 
 
 def read_record(fs):
     """The boot record, or None at the first boot and where what it said is lost."""
     try:
-        data = read(fs, RECORD)
-        if data[-17:] != trailer(data[:-17]):
-            raise Refused("the checksum is wrong")
+        with fs.open(RECORD, "rb") as file:
+            data = file.read(MAX_BYTES)
         record, _ = parse(data[:-17])
-        tries = record.setdefault("TRIES", "0")
-        if record.get("SLOT") not in OTHER or not is_hash(record.get("MANIFEST")):
-            raise Refused("bad slot or hash")
-        if len(tries) != 1 or tries.strip("0123456789"):
-            raise Refused("bad tries")
+        counts = record.setdefault("CRASHES", "0") + record.setdefault("RESETS", "0")
+        if data[-17:] != trailer(data[:-17]) or record.get("SLOT") not in OTHER:
+            raise ValueError("bad checksum or slot")
+        if len(record.get("MANIFEST", "")) != 64 or len(counts) > 4 or counts.strip("0123456789"):
+            raise ValueError("bad hash or count")
         return record
-    except (Refused, OSError) as reason:
+    except (ValueError, OSError) as reason:
         print("stage 0: without a boot record:", reason)
         return None
 
@@ -115,76 +109,44 @@ def write_record(fs, record):
 
 
 def trailer(data):
-    return b"# crc32:%08x\n" % (binascii.crc32(data) & 0xFFFFFFFF)
+    return b"# crc32:%08x\n" % (crc32(data) & 0xFFFFFFFF)
 
 
 def parse(data):
-    """(scalars, files) of `KEY: value` lines and the table FILE: path -> (hash, size)."""
-    text = data.replace(b"\n", b" ") + b" "
-    if min(text) < 32 or max(text) > 126:
-        raise Refused("a byte that is not for records")
-    scalars, files, header = {}, {}, None
+    """(scalars, files) of `KEY: value` lines and the table FILE: path -> [hash, size]."""
+    if len(data) == MAX_BYTES or any((c < 32 and c != 10) or c > 126 for c in data):
+        raise ValueError("too large, or a byte that is not for records")
+    scalars, files, header = {}, {}, ""
     for line in data.decode().rstrip("\n").split("\n"):
+        name, found, value = line.partition(": ")
         if line[:2] == "  " and header:
-            files.update([file_row(line[2:])])
+            cells = [unquote(cell) for cell in line[2:].split(",")]
+            files[cells[0]] = cells[1:3] if len(cells) == header.count(",") + 1 else None
         elif line[:5] == "FILE[" and not header:
             header = line
-        else:
-            name, found, value = line.partition(": ")
-            if not found or name in scalars:
-                raise Refused("bad line")
+        elif found and name not in scalars:
             scalars[name] = unquote(value)
-    if header and header != TABLE % len(files):
-        raise Refused("bad table of files, or one twice")
+        else:
+            raise ValueError("bad line")
+    if header and header not in [table % len(files) for table in TABLES]:
+        raise ValueError("bad table of files")
     return scalars, files
-
-
-def file_row(row):
-    cells = [unquote(cell) for cell in row.split(",")]
-    strays = [part for part in cells[0].split("/") if part in ("", ".", "..")]
-    if len(cells) != 3 or strays or cells[0].strip(PATH) or not is_hash(cells[1]):
-        raise Refused("bad row")
-    return cells[0], (cells[1], cells[2])
 
 
 def unquote(text):
     if text[:1] == '"' and text[-1:] == '"':
         text = text[1:-1]
     if not text or '"' in text or "\\" in text:
-        raise Refused("bad value")
+        raise ValueError("bad value")
     return text
-
-
-def is_hash(text):
-    return text is not None and len(text) == 64 and not text.strip("0123456789abcdef")
 
 
 class Disk:
     """The little of the agent's `fs` port that is used here, in the working folder."""
 
-    open = staticmethod(open)
-    rename = staticmethod(getattr(os, "replace", os.rename))
-
-    def stat(self, path):
-        return os.stat(path)[6]
+    open, rename = staticmethod(open), staticmethod(getattr(os, "replace", os.rename))
 
     def sync(self, file):
         file.flush()  # which is all of it on MicroPython
         if hasattr(os, "fsync"):
             os.fsync(file.fileno())
-
-
-def enter(root):
-    """The slot to start in the folder `root`, which is the working folder from here on, with the
-    slot first in the module path; None when there is none, and a line has said why.
-    """
-    os.chdir(root)
-    try:
-        slot = choose(Disk(), hashlib.sha256)
-    except SystemExit as problem:
-        print(problem, file=sys.stderr)
-        return None
-    if hasattr(sys, "dont_write_bytecode"):
-        sys.dont_write_bytecode = True  # a slot holds what its manifest names
-    sys.path.insert(0, "slot_" + slot)
-    return slot

@@ -15,7 +15,7 @@ from .exchange import RTO_MAX_S, RTO_MIN_S, Exchange, wait_s
 from .identity import Identity
 from .log import Log
 from .outbox import Outbox
-from .ports import KEY_NEXT, random_below
+from .ports import KEY_NEXT, image_tokens, random_below
 from .punches import Punches
 from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
@@ -25,10 +25,10 @@ from .update_state import TRIAL_MS, Progress
 # a heartbeat never needs.
 SELDOM = (
     "startup", "effectors", "commands", "performed", "rotation", "new_key", "update",
-    "update_record", "trial", "unpack", "slots", "bundle", "image_match", "lines",
-    "trust_changes", "config_check", "config_changes", "identity_changes", "signing",
-    "command_forms", "segment_read", "plain_time", "toon_table", "toon_text", "log_upload",
-    "journal_boot", "journal_read", "punch_upload", "allow_pages", "image_update",
+    "update_record", "download", "download_record", "trial", "unpack", "slots", "bundle",
+    "image_match", "lines", "trust_changes", "config_check", "config_changes", "identity_changes",
+    "signing", "command_forms", "segment_read", "plain_time", "toon_table", "toon_text",
+    "log_upload", "journal_boot", "journal_read", "punch_upload", "allow_pages", "image_update",
 )  # fmt: skip
 
 FIRST_RETRY_MS = 60000
@@ -70,6 +70,7 @@ class Agent:
         self._not_before_ms = {}
         self._not_prepared = None
         self.image_on_trial = False
+        self.image_stream = None
 
     def run(self):
         if self.identity.state == life.DORMANT:
@@ -89,8 +90,9 @@ class Agent:
             wait_ms = yield from self._cycle()
             if self.identity.state == life.DORMANT:
                 return
-            if self.progress.overdue():
-                yield Restart("trial without a signed round trip")
+            reason = self.progress.overdue()
+            if reason is not None and self._trial().give_up(reason):
+                yield Restart("trial: " + reason)
             if self.image_on_trial and self.clock.ticks_ms() >= TRIAL_MS:
                 yield Restart("image without a signed round trip")
             if self.config.overdue():
@@ -178,12 +180,13 @@ class Agent:
                 yield from self._converse()
             self._backoff.succeeded()
             at_once = self.identity.state == life.WIPING or self.config.on_trial
-            return 0 if at_once else self.rto_s * 1000
+            return 0 if at_once else self.progress.pause_ms(self.rto_s * 1000)
         except Refused as refused:
             return self._after_refusal(refused)
         except PeerError as error:
             return self._after_nonsense(error)
         except OSError as error:
+            self.progress.is_outage = True
             self.ports.board.show("offline", {"reason": str(error)})
             return self._backoff.failed()
 
@@ -208,11 +211,11 @@ class Agent:
             yield from self._attempt("commands", self._obey())
         if self.identity.state == life.WIPING:
             return
-        yield from self._attempt("acknowledgements", self._acknowledge())
-        if self._logs_matter():
+        if self._logs_matter():  # first: an acknowledgement may name them
             from .log_upload import upload_what_matters
 
             yield from self._attempt("logs", upload_what_matters(self))
+        yield from self._attempt("acknowledgements", self._acknowledge())
         if self.punches.wants_list(answer.get("AL1")):
             from .allow_pages import take
 
@@ -220,7 +223,9 @@ class Agent:
             if not self.punches.wants_list(answer["AL1"]):
                 self._not_before_ms["allow list"] = self.clock.ticks_ms() + LIST_PAUSE_MS
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
-        if offered is not None and self.progress.wanted(offered):
+        if offered is None:
+            self.progress.withdrawn(self)
+        elif self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
             from .update import Updater
 
@@ -270,7 +275,7 @@ class Agent:
             self.identity.step("reinstated")
         self._take_rto(answer)
         if self.progress.on_trial():
-            self._trial().prove()
+            yield from self._trial().prove()
         if self.image_on_trial:
             yield from self._image_update().prove()
         if self.config.on_trial:
@@ -290,19 +295,13 @@ class Agent:
             "FW2": self.progress.version,
         }
         tokens.update(self.punches.tokens())
-        tokens.update(self.image_tokens())
+        tokens.update(image_tokens(self.ports.partition))
         temperature = self.ports.board.temperature_c()
         if temperature is not None:
             tokens["HB4"] = temperature
         if self.clock.synced:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
-
-    def image_tokens(self):
-        """IMG1, the version of the full image that runs, where it is known."""
-        images = self.ports.partition.images
-        image = images.image() if images is not None else None
-        return {"IMG1": image[0]} if image is not None else {}
 
     def _logs_matter(self):
         """Whether to upload them now; asked again after a pause, however that goes."""
@@ -326,6 +325,7 @@ class Agent:
         if refused.code == "REVOKED" and self.identity.can("revoked"):
             self._unknown = False  # whoever said so did not sign it
             self.identity.step("revoked")
+        self.progress.is_outage = self.exchange.is_outage or self.identity.state == life.REVOKED
         wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
         if wait is None:
             wait = wait_s(refused.answer, "RTO", RTO_MIN_S, RTO_MAX_S)
@@ -337,6 +337,7 @@ class Agent:
 
     def _after_nonsense(self, error):
         """An answer that cannot be believed: back off, whatever it says."""
+        self.progress.is_outage = self.exchange.is_outage
         self.ports.board.show("unbelievable", {"code": error.code, "reason": str(error)})
         self.log.warn("answer not believed: " + error.code)
         wait_ms = self._backoff.failed()

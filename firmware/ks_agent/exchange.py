@@ -31,6 +31,7 @@ class Exchange:
         self._log = log
         self.heard = 0
         self._shortages = 0
+        self.is_outage = False
 
     def call(self, op, fields, seed=None, seal=None):
         """The verified answer. Raises Refused for a signed no, PeerError for an answer that is
@@ -66,6 +67,8 @@ class Exchange:
             raise OSError("no memory for the answer")
         came_ticks_ms = self._clock.ticks_ms()
         self._link.worked()
+        # Also where a proxy answers for a server that is down: nobody signs that.
+        self.is_outage = response.status in (429, 500, 502, 503, 504)
         try:
             answer = self._believe(op, request, response)
         except MemoryError:

@@ -14,6 +14,8 @@ class Log:
         self._rows = []
         self._sent = 0
         self.dropped = 0
+        # LOG1 of the next upload, where something refers to it already.
+        self.upload_id = None
 
     def add(self, level, text):
         row = (LEVELS.index(level), self._clock.text(), text[:MAX_TEXT])

@@ -18,11 +18,12 @@ def upload_what_matters(agent):
 
 def upload(exchange, log, rng, level, since="", cmd1=None):
     """Send the selected rows; gives the upload id (LOG1)."""
-    upload_id = random_hex(rng, 8)
+    upload_id = (cmd1 is None and log.upload_id) or random_hex(rng, 8)
     tokens = {"LOG1": upload_id, "LOG2": level, "LOG": select(log, level, since)}
     if cmd1 is not None:
         tokens["CMD1"] = cmd1
     yield from exchange.call("logs", tokens)
     if cmd1 is None:  # what a command asks for is a choice of its own
         log.mark_sent()
+        log.upload_id = None
     return upload_id

@@ -5,8 +5,11 @@ from .errors import LocalError, Malformed
 from .store import STATE
 
 BOOT_PATH = STATE + "boot.toon"
+# How often recovery has installed a release that has not proven itself since.
+RECOVERY_PATH = STATE + "recovery.toon"
 MANIFEST = "/manifest.toon"
 PIECE_BYTES = 256
+OTHER = {"a": "b", "b": "a"}
 
 
 def folder(slot):
@@ -19,7 +22,7 @@ class Slots:
         self._crypto = ports.crypto
         self._store = store
         self.running = ports.partition.running
-        self.inactive = "b" if self.running == "a" else "a"
+        self.inactive = OTHER.get(self.running, "a")
         self.record = store.read_as(BOOT_PATH, ("SLOT", "MANIFEST")) or {}
 
     def manifest(self, slot):
@@ -80,16 +83,35 @@ class Slots:
         file.close()
 
     def stage(self, manifest_hash):
-        """The one atomic step of an update: the next boot tries the other slot."""
+        """The one atomic step of an update: the next boot tries the other slot.
+
+        Recovery has no slot to go back to: what the other one holds has crashed or is damaged.
+        """
         record = {
             "SLOT": self.inactive,
             "MANIFEST": manifest_hash,
             "TRIAL": "true",
-            "TRIES": "0",
-            "PREVIOUS": self.running,
-            "PREVIOUS_MANIFEST": self._manifest_hash(self.running),
+            "CRASHES": "0",
+            "RESETS": "0",
         }
+        if self.running:
+            record["PREVIOUS"] = self.running
+            record["PREVIOUS_MANIFEST"] = self._manifest_hash(self.running)
+        else:
+            self.forsake(OTHER[self.inactive])
         self._write(record)
+
+    def forsake(self, slot):
+        """Stage 0 never starts again what this slot holds."""
+        self._store.remove(folder(slot) + MANIFEST)
+
+    def give_up(self, reason):
+        """Back to the previous release, from the next boot on; False where there is none."""
+        if "PREVIOUS_MANIFEST" not in self.record:
+            return False
+        record = {"SLOT": self.record["PREVIOUS"], "MANIFEST": self.record["PREVIOUS_MANIFEST"]}
+        self._write(dict(record, ROLLED_BACK=self.record["MANIFEST"], REASON=reason))
+        return True
 
     def confirm(self):
         """The running release is the one from now on."""

@@ -1,8 +1,22 @@
-"""A release on trial: what a boot finds of it, and how it proves itself."""
+"""A release on trial: what a boot finds of it, and how it proves itself.
 
-from .ports import COUNTER
-from .slots import Slots
+Up to 3 crashes and 10 resets (stage 0 counts them), and 15 minutes for a signed heartbeat; while
+it is the link or the server that fails, a day.
+"""
+
+from .effects import Sleep
+from .errors import LocalError
+from .ports import COUNTER, random_hex
+from .slots import RECOVERY_PATH, Slots
+from .store import STATE
 from .update_record import UpdateRecord
+
+SELF_TEST_PATH = STATE + "self_test.toon"
+# With less than this left after the first heartbeat, a release would fail at its next task.
+MEMORY_FLOOR_BYTES = 12288
+CLOCK_PAUSE_MS = 20
+# What ended for these reasons may be as good as any: it is tried again, up to 3 times.
+POSTPONING = ("no_server", "damaged")
 
 
 class Trial:
@@ -11,6 +25,8 @@ class Trial:
     def __init__(self, agent):
         self._ports = agent.ports
         self._log = agent.log
+        self._clock = agent.clock
+        self._store = agent.store
         self._progress = agent.progress
         self._slots = Slots(agent.ports, agent.store)
         self._record = UpdateRecord(agent.store, agent.outbox)
@@ -28,28 +44,69 @@ class Trial:
         if "ROLLED_BACK" in self._slots.record:
             self._rolled_back(tried)
         elif tried is not None and tried == self._slots.record.get("MANIFEST"):
-            self._record.report("OK", "confirmed")
+            self._record.report("OK", "confirmed", self._record.confirming())
 
     def _rolled_back(self, tried):
-        if tried == self._slots.record["ROLLED_BACK"]:
-            self._record.ban(self._record.fields.get("FW4", ""))
-            reason = self._slots.record.get("REASON", "")
-            self._log.error("update rolled back: " + reason)
-            detail = {"FW2": self._record.fields.get("FW2")}
-            self._ports.board.show("update_rolled_back", detail)
-            self._record.report("ERROR", "ROLLED_BACK " + reason)
+        record = self._slots.record
+        reason = record.get("REASON", "")
+        if reason not in POSTPONING:  # before it is forgotten why
+            self._slots.forsake(self._slots.inactive)
+        if tried == record["ROLLED_BACK"]:
+            rows = self._record.postponing() if reason in POSTPONING else None
+            outcome = "ROLLED_BACK" if rows is None else "POSTPONED"
+            self._log.error("update %s: %s %s" % (outcome, reason, record.get("CRASH", "")))
+            self._log.upload_id = random_hex(self._ports.rng, 8)
+            detail = {"FW2": self._record.fields.get("FW2"), "REASON": reason}
+            self._ports.board.show("update_" + outcome.lower(), detail)
+            self._record.report(
+                "ERROR", outcome + " " + reason, rows or self._record.banning(), self._log.upload_id
+            )
         self._slots.forget_rollback()
 
+    def give_up(self, reason):
+        """Back to the previous release with the next boot; False where there is none."""
+        if not self._slots.give_up(reason):
+            return False
+        self._progress.step("given_up")
+        self._log.error("trial given up: " + reason)
+        return True
+
     def prove(self):
-        """After a signed heartbeat: the release on trial is the one from now on."""
+        """After a signed heartbeat: the release on trial is the one from now on.
+
+        Raises LocalError, which is a crash, when it fails its self-test.
+        """
+        yield from self._test()
         manifest = self._slots.manifest(self._slots.running)
         counter = int(manifest["COUNTER"])
         if counter > counter_in(self._ports.vault):
             self._ports.vault.set(COUNTER, str(counter).encode())
         self._slots.confirm()
+        self._store.remove(RECOVERY_PATH)
         self._progress.step("proven")
         self._ports.board.show("update_confirmed", {"FW2": self._progress.version})
-        self._record.report("OK", "confirmed")
+        self._record.report("OK", "confirmed", self._record.confirming())
+
+    def _test(self):
+        """A signed heartbeat has shown radio, crypto and code: this is the rest."""
+        free = self._ports.board.memory_free_bytes()
+        if free is not None and free < MEMORY_FLOOR_BYTES:
+            raise LocalError("self-test:memory")
+        if not self._ports.board.reader_ok():
+            raise LocalError("self-test:reader")
+        if self._progress.trial_ms() <= 0:
+            yield Sleep(CLOCK_PAUSE_MS)
+        if self._progress.trial_ms() <= 0:
+            raise LocalError("self-test:clock")
+        written = {"TS": self._clock.text()}
+        try:
+            self._store.write(SELF_TEST_PATH, written)
+            same = self._store.read_or_none(SELF_TEST_PATH) == written
+            self._store.remove(SELF_TEST_PATH)
+        except OSError:
+            same = False
+        if not same:
+            raise LocalError("self-test:flash")
 
 
 def counter_in(vault):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ks_agent.ports import Ports
 from ks_driver.build import built_ms
+from ks_driver.inflate import Inflater
 from ks_driver.loop import WakeableSleep, drive
 
 from .keys import CRYPTO
@@ -52,6 +53,7 @@ class Partition:
     """The `partition` port."""
 
     images = None
+    stage0 = 1
 
     def __init__(self, running: str) -> None:
         self.running = running
@@ -59,6 +61,8 @@ class Partition:
 
 class Board:
     """The `board` port: tells an observer what the terminal shows."""
+
+    name: str | None = None
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -68,6 +72,15 @@ class Board:
 
     def memory_used_bytes(self) -> int:
         return MEMORY_USED_BYTES
+
+    def memory_free_bytes(self) -> int | None:
+        return None
+
+    def reader_ok(self) -> bool:
+        return True
+
+    def inflate(self, file: Any, window_bits: int) -> Any:
+        return Inflater(file, window_bits)
 
     def unload(self, names: Sequence[str]) -> None:
         """Code is shared by all terminals here: nothing to let go."""

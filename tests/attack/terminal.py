@@ -15,6 +15,7 @@ from ks_agent.effects import Response
 from ks_agent.errors import PeerError
 from ks_agent.ports import Ports
 from ks_driver.build import built_ms
+from ks_driver.inflate import Inflater
 from ks_simulator.application import DAY_MS, Release, build
 from ks_simulator.keys import TrustedKey, trusted_keys
 from ks_simulator.memory import MemoryFs, MemoryVault
@@ -65,6 +66,7 @@ class _Rng:
 
 
 class _Partition:
+    stage0 = 1
     images = None
 
     def __init__(self, running: str) -> None:
@@ -72,6 +74,8 @@ class _Partition:
 
 
 class _Board:
+    name: str | None = None
+
     def __init__(self) -> None:
         self.shown: list[tuple[str, dict[str, Any]]] = []
 
@@ -80,6 +84,15 @@ class _Board:
 
     def memory_used_bytes(self) -> int:
         return 98_304
+
+    def memory_free_bytes(self) -> int | None:
+        return None
+
+    def reader_ok(self) -> bool:
+        return True
+
+    def inflate(self, file: Any, window_bits: int) -> Any:
+        return Inflater(file, window_bits)
 
     def unload(self, names: Any) -> None:
         """Code is shared: nothing to let go."""

@@ -5,7 +5,7 @@ import hashlib
 
 import stage0
 
-FILES = {"main.py": b"def main(root, slot): pass\n", "ks_agent/toon.py": b"x = 1\n" * 400}
+FILES = {"main.py": b"def main(root, slot, stage0): pass\n", "ks_agent/toon.py": b"x = 1\n" * 400}
 
 
 class Reader:
@@ -73,11 +73,6 @@ class Files:
         self.step()
         self.files[new] = self.files.pop(old)
 
-    def stat(self, path):
-        if path not in self.files:
-            raise OSError(2)
-        return len(self.files[path])
-
 
 def hexdigest(data):
     return binascii.hexlify(hashlib.sha256(data).digest()).decode()
@@ -115,13 +110,14 @@ def both():
     return fs, install(fs, "a"), install(fs, "b", "2.0.0")
 
 
-def trial(fs, hash_a, hash_b, tries):
+def trial(fs, hash_a, hash_b, crashes, resets=0):
     write(
         fs,
         SLOT="b",
         MANIFEST=hash_b,
         TRIAL="true",
-        TRIES=str(tries),
+        CRASHES=str(crashes),
+        RESETS=str(resets),
         PREVIOUS="a",
         PREVIOUS_MANIFEST=hash_a,
     )

@@ -32,26 +32,80 @@ def test_a_record_that_the_agent_writes_is_understood():
     assert choose(fs) == "b"
 
 
-def test_a_trial_is_counted_before_the_slot_starts():
+def counts(fs):
+    record = stage0.read_record(fs)
+    return record["CRASHES"], record["RESETS"]
+
+
+def crash(fs, error="planted"):
+    """A start that ends in an exception; the slot that was started."""
+    slot = choose(fs)
+    stage0.crashed(fs, error)
+    return slot
+
+
+def test_a_start_on_trial_is_counted_as_a_reset_before_the_slot_starts():
     fs, hash_a, hash_b = both()
     trial(fs, hash_a, hash_b, 0)
-    for tries in ("1", "2", "3"):
+    for resets in ("1", "2", "3"):
         assert choose(fs) == "b"
-        record = stage0.read_record(fs)
-        assert record["TRIES"] == tries
-        assert record["PREVIOUS_MANIFEST"] == hash_a
+        assert counts(fs) == ("0", resets)
+        assert stage0.read_record(fs)["PREVIOUS_MANIFEST"] == hash_a
+
+
+def test_a_start_on_trial_that_ends_in_an_exception_is_no_reset():
+    fs, hash_a, hash_b = both()
+    trial(fs, hash_a, hash_b, 0)
+    assert choose(fs) == "b"
+    assert crash(fs) == "b"
+    assert counts(fs) == ("1", "1")
 
 
 def test_a_trial_that_crashes_three_times_is_rolled_back():
     fs, hash_a, hash_b = both()
     trial(fs, hash_a, hash_b, 0)
-    assert [choose(fs) for _ in range(5)] == ["b", "b", "b", "a", "a"]
+    assert [crash(fs, ValueError('of "x"\\\n')) for _ in range(5)] == ["b", "b", "b", "a", "a"]
     record = stage0.read_record(fs)
     assert record["SLOT"] == "a"
     assert record["MANIFEST"] == hash_a
     assert record["ROLLED_BACK"] == hash_b
     assert record["REASON"] == "crash"
+    assert record["CRASH"].startswith("ValueError(")
     assert "TRIAL" not in record
+
+
+def test_a_trial_bears_nine_resets_and_is_rolled_back_for_the_tenth():
+    fs, hash_a, hash_b = both()
+    trial(fs, hash_a, hash_b, 2)
+    assert [choose(fs) for _ in range(12)] == 10 * ["b"] + 2 * ["a"]
+    assert stage0.read_record(fs)["REASON"] == "resets"
+
+
+def test_a_crash_counts_only_against_what_was_started_on_trial():
+    fs, hash_a, hash_b = both()
+    trial(fs, hash_a, hash_b, 0)
+    stage0.crashed(fs, "of the release that staged the other one")
+    assert counts(fs) == ("0", "0")
+    write(fs, SLOT="b", MANIFEST=hash_b)
+    before = dict(fs.files)
+    crash(fs)
+    assert fs.files == before
+
+
+def test_a_crash_that_leaves_no_record_is_borne():
+    fs = Files()
+    stage0.crashed(fs, "before the first record")
+    assert fs.files == {}
+
+
+def test_whatever_a_crash_says_the_record_stays_good():
+    for text in ("", "\0", '"' * 300, "\\", "é ", "a: b, c", "# x", "  ", "FILE[1]"):
+        fs, hash_a, hash_b = both()
+        trial(fs, hash_a, hash_b, 0)
+        for error in (text, ValueError(text)):
+            crash(fs, error)
+        assert counts(fs) == ("2", "0"), text
+        assert choose(fs) == "b"
 
 
 def test_a_damaged_slot_in_its_trial_is_rolled_back_at_once():
@@ -66,12 +120,21 @@ def test_a_damaged_slot_in_its_trial_is_rolled_back_at_once():
 
 def test_a_trial_is_not_rolled_back_to_a_slot_that_is_not_the_previous_release():
     fs, hash_a, hash_b = both()
-    trial(fs, hash_a, hash_b, 3)
+    trial(fs, hash_a, hash_b, 0, 10)
     install(fs, "a", "0.9.0")
     assert choose(fs) == "b"
-    assert stage0.read_record(fs)["TRIES"] == "3"
+    assert counts(fs) == ("0", "10")
     fs.files["slot_b/main.py"] = b"evil"
     raises(SystemExit, choose, fs)
+
+
+def test_what_always_crashes_is_left_for_recovery_when_there_is_nothing_to_go_back_to():
+    fs, hash_a, hash_b = both()
+    trial(fs, hash_a, hash_b, 3)
+    install(fs, "a", "0.9.0")
+    before = dict(fs.files)
+    raises(SystemExit, choose, fs)
+    assert fs.files == before
 
 
 def test_a_damaged_slot_gives_way_to_the_other_one():
@@ -142,10 +205,10 @@ def test_a_record_that_makes_no_sense_is_a_corrupt_one():
         {"SLOT": "b"},
         {"MANIFEST": hash_b},
         {"SLOT": "b", "MANIFEST": hash_b[:-1]},
-        {"SLOT": "b", "MANIFEST": hash_b.upper() + "A"},
-        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "TRIES": "10"},
-        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "TRIES": "-1"},
-        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "TRIES": "x"},
+        {"SLOT": "b", "MANIFEST": hash_b + "a"},
+        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "RESETS": "1000"},
+        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "RESETS": "-1"},
+        {"SLOT": "b", "MANIFEST": hash_b, "TRIAL": "true", "CRASHES": "x"},
         {"SLOT": "b", "MANIFEST": hash_b, "PREVIOUS": "a\nSLOT: a"},
     ):
         write(fs, **record)
@@ -161,10 +224,10 @@ def test_what_an_interrupted_write_left_is_ignored():
         assert choose(fs) == "b"
 
 
-def test_a_power_cut_while_a_try_is_counted_leaves_the_old_count_or_the_new_one():
+def test_a_power_cut_while_a_start_is_counted_leaves_the_old_count_or_the_new_one():
     for power in range(5):
         fs, hash_a, hash_b = both()
-        trial(fs, hash_a, hash_b, 1)
+        trial(fs, hash_a, hash_b, 1, 1)
         fs.power = power
         try:
             choose(fs)
@@ -172,7 +235,7 @@ def test_a_power_cut_while_a_try_is_counted_leaves_the_old_count_or_the_new_one(
         except PowerCut:
             assert power < 4
         fs.power = 1000
-        assert stage0.read_record(fs)["TRIES"] == ("2" if power == 4 else "1")
+        assert counts(fs) == ("1", "2" if power == 4 else "1")
         assert choose(fs) == "b"
 
 

@@ -21,6 +21,17 @@ def test_a_manifest_with_quoted_values_says_the_same():
     assert choose(fs) == "a"
 
 
+def test_a_manifest_of_packed_files_says_the_same():
+    fs = Files()
+    install(fs, "a")
+    manifest = manifest_of(FILES).replace(b"SIZE}:", b"SIZE,PACKED}:")
+    for path in FILES:
+        size = b",%d\n" % len(FILES[path])
+        manifest = manifest.replace(size, size[:-1] + b",10\n")
+    fs.files["slot_a/manifest.toon"] = manifest
+    assert choose(fs) == "a"
+
+
 def test_a_malformed_manifest_is_refused():
     good = manifest_of(FILES)
     for old, new in (
@@ -30,6 +41,8 @@ def test_a_malformed_manifest_is_refused():
         (b"FILE[2]", b"FILE[x]"),
         (b"FILE[2]", b"FILE[]"),
         (b"{PATH,SHA256,SIZE}", b"{PATH,SIZE,SHA256}"),
+        (b"{PATH,SHA256,SIZE}", b"{PATH,SHA256,SIZE,PACKED}"),
+        (b"{PATH,SHA256,SIZE}", b"{PATH,SHA256,SIZE,WBITS}"),
         (b"SIZE}:", b"SIZE}"),
         (b"  main.py", b" main.py"),
         (b"  main.py", b"    main.py"),

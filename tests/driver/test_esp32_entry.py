@@ -241,37 +241,27 @@ class Life:
             yield effects.Restart(Life.outcome)
 
 
-def test_a_restart_resets_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_restart_is_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
     chip.setattr(main, "Agent", Life)
     chip.setattr(Life, "outcome", "update")
-    with pytest.raises(Reset):
-        main.main(str(tmp_path), "a")
+    assert main.main(str(tmp_path), "a") == "restart"
     assert Wlan.made[0].calls == [("active", True)]
 
 
-def test_a_crash_is_recorded_and_resets_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_crash_is_recorded_and_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
     chip.setattr(main, "Agent", Life)
     chip.setattr(Life, "outcome", ValueError("planted"))
-    with pytest.raises(Reset):
-        main.main(str(tmp_path), "a")
+    with pytest.raises(ValueError, match="planted"):
+        main.main(str(tmp_path), "a", 1)
     assert b"planted" in (tmp_path / "data" / "state" / "crash.toon").read_bytes()
 
 
-def test_a_dormant_terminal_stays_where_it_is(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_dormant_terminal_is_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
     chip.setattr(main, "Agent", Life)
-    pauses = []
-
-    def pause(ms: int) -> None:
-        pauses.append(ms)
-        if len(pauses) == 3:
-            raise KeyboardInterrupt
-
-    chip.setattr(time, "sleep_ms", pause)
-    with pytest.raises(KeyboardInterrupt):
-        main.main(str(tmp_path), "a")
+    assert main.main(str(tmp_path), "a") is None
 
 
 def test_the_network_comes_from_the_configuration_else_from_the_vault(
@@ -318,6 +308,5 @@ def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
 
     chip.setattr(main, "Agent", Sleeper)
     chip.setattr(main.Esp32Board, "attach", attach)
-    with pytest.raises(Reset):
-        main.main(str(tmp_path), "a")
+    assert main.main(str(tmp_path), "a") == "restart"
     assert lives[0].taken == [("12E45678", "RFID", "IN")]

@@ -15,8 +15,10 @@ BOOT = ROOT / "firmware" / "boot.py"
 RESTART, DORMANT, CRASH, NO_SLOT = 75, 0, 1, 78
 LIMIT_S = 60
 
-SAYS_WHERE = 'def main(root, slot):\n    print("runs", root, slot, NAME)\n    return OUTCOME\n'
-CRASHES = 'def main(root, slot):\n    print("runs", root, slot)\n    raise ValueError("planted")\n'
+SAYS_WHERE = (
+    'def main(root, slot, stage0):\n    print("runs", root, slot, NAME)\n    return OUTCOME\n'
+)
+CRASHES = 'def main(root, slot, stage0):\n    print("runs")\n    raise ValueError("planted")\n'
 
 
 def application(name: str, outcome: str | None) -> str:
@@ -44,6 +46,15 @@ class Terminal:
         manifest = "\n".join([head, *rows]).encode()
         (target / "manifest.toon").write_bytes(manifest)
         return hashlib.sha256(manifest).hexdigest()
+
+    @property
+    def is_cpython(self) -> bool:
+        return self._interpreter[0] == sys.executable
+
+    def recovery(self, main: str) -> None:
+        """Write a recovery as the factory does."""
+        (self.folder / "recovery").mkdir()
+        (self.folder / "recovery" / "main.py").write_text(main)
 
     def record(self, **record: str) -> None:
         path = self.folder / stage0.RECORD
@@ -99,14 +110,59 @@ def test_no_slot_is_a_status_and_a_reason(terminal: Terminal) -> None:
 def test_a_release_that_crashes_in_its_trial_is_rolled_back(terminal: Terminal) -> None:
     good = terminal.install("a", application("good", None))
     bad = terminal.install("b", CRASHES)
-    terminal.record(
-        SLOT="b", MANIFEST=bad, TRIAL="true", TRIES="0", PREVIOUS="a", PREVIOUS_MANIFEST=good
-    )
+    terminal.record(SLOT="b", MANIFEST=bad, TRIAL="true", PREVIOUS="a", PREVIOUS_MANIFEST=good)
     lives = [terminal.start() for _ in range(5)]
     assert [status for status, _ in lives] == [CRASH, CRASH, CRASH, DORMANT, DORMANT]
     assert "runs . a good" in lives[3][1]
     record = stage0.parse((terminal.folder / stage0.RECORD).read_bytes().rpartition(b"# ")[0])[0]
+    said = record.pop("CRASH")
+    assert said.startswith("ValueError('planted'")
     assert record == {"SLOT": "a", "MANIFEST": good, "ROLLED_BACK": bad, "REASON": "crash"}
+
+
+@pytest.mark.parametrize("broken", ["import absent\n", "x = (\n", "import sys\nsys.exit(0)\n"])
+def test_a_release_that_cannot_be_imported_or_leaves_has_crashed(
+    terminal: Terminal, broken: str
+) -> None:
+    good = terminal.install("a", application("good", None))
+    bad = terminal.install("b", broken + application("bad", None))
+    terminal.record(SLOT="b", MANIFEST=bad, TRIAL="true", PREVIOUS="a", PREVIOUS_MANIFEST=good)
+    assert [terminal.start()[0] for _ in range(4)] == [CRASH, CRASH, CRASH, DORMANT]
+
+
+HUNGRY = """
+def main(root, slot, stage0):
+    kept = []
+    while True:
+        kept.append(bytearray(40))
+"""
+
+
+def test_a_release_that_takes_all_the_memory_has_crashed_too(terminal: Terminal) -> None:
+    if terminal.is_cpython:
+        pytest.skip("it would take all of this computer's")
+    good = terminal.install("a", application("good", None))
+    bad = terminal.install("b", HUNGRY)
+    terminal.record(SLOT="b", MANIFEST=bad, TRIAL="true", PREVIOUS="a", PREVIOUS_MANIFEST=good)
+    assert [terminal.start()[0] for _ in range(4)] == [CRASH, CRASH, CRASH, DORMANT]
+
+
+def test_when_neither_slot_is_good_recovery_lives_instead(terminal: Terminal) -> None:
+    terminal.recovery(application("recovery", "restart"))
+    terminal.install("a", application("app", None))
+    (terminal.folder / "slot_a" / "helper.py").write_text("x = 2\n")
+    status, said = terminal.start()
+    assert status == RESTART
+    assert "runs .  recovery" in said
+
+
+def test_a_recovery_that_fails_ends_with_a_status_that_nobody_starts_again(
+    terminal: Terminal,
+) -> None:
+    terminal.recovery(CRASHES)
+    status, said = terminal.start()
+    assert status == NO_SLOT
+    assert "planted" in said
 
 
 def test_a_slot_holds_nothing_new_after_it_ran(terminal: Terminal) -> None:

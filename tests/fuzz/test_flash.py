@@ -55,14 +55,15 @@ RECORDS: dict[str, dict[str, Any]] = {
     "outbox/firmware_ack-x": {"OP": "firmware/ack", "FW1": "r", "FW2": "1.0.0", "ACK1": "OK",
                               "ACK2": ""},
     "wipe": {"CMD1": CMD1, "SINCE": "2026-11-20T10:00:00.000Z", "SERVER": "http://server"},
-    "boot": {"SLOT": "a", "MANIFEST": "0" * 64, "TRIAL": "true", "TRIES": "1", "PREVIOUS": "b",
+    "boot": {"SLOT": "a", "MANIFEST": "0" * 64, "TRIAL": "true", "CRASHES": "1", "RESETS": "1", "PREVIOUS": "b",
              "PREVIOUS_MANIFEST": "1" * 64},
     "rto": {"RTO": "60"},
     "crash": {"CLASS": "ValueError", "TEXT": "x", "TRACE": "y"},
 }  # fmt: skip
 KEYS = ("D1", "STATE", "SERVER", "CMD1", "CMD2", "CMD3", "UNTIL", "ACK1", "TRUST", "ROLE", "KEY",
         "SEQ", "TS", "RTO", "FW1", "FW4", "MANIFEST", "ROLLED_BACK", "REASON", "SLOT", "TRIAL",
-        "TRIES", "OP", "SINCE", "BANNED", "PERFORMED", "DISTRUSTED", "LOG_LEVEL", "CA")  # fmt: skip
+        "CRASHES", "RESETS", "OP", "SINCE", "BANNED", "PERFORMED", "DISTRUSTED", "LOG_LEVEL",
+        "CA")  # fmt: skip
 texts = (
     st.sampled_from(["", "0", "-1", "true", "a", "b", "started", "done", "x" * 400, "../../x",
                      "server", "admin", CMD1, "OK", *life.STATES, "9999-12-31T23:59:59.999Z",
