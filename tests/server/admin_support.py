@@ -137,7 +137,7 @@ def make_bundle(
     seed: bytes = RELEASE_SEED,
     files: dict[str, bytes] | None = None,
     contents: dict[str, bytes] | None = None,
-    **values: str,
+    **values: Any,
 ) -> bytes:
     """A bundle; `contents` are the bytes really put in when they differ from what is declared."""
     files = files if files is not None else {"main.py": b"print()\n" * 300, "empty.py": b""}
@@ -162,4 +162,8 @@ def make_bundle(
     manifest: bytes = toon.encode(message, tokens.kind_of)
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, manifest))
     head: bytes = bundle.make_head(manifest, signature)
-    return head + manifest + b"".join(data for _, data in sorted((contents or files).items()))
+    return (
+        head
+        + manifest
+        + b"".join(data for _, data in sorted((files if contents is None else contents).items()))
+    )

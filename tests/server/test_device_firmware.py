@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ks_agent import lines, signing
 from ks_server import firmware_files
-from ks_server.db.schema import devices, firmware_acks
+from ks_server.db.schema import devices, firmware_acks, releases
 from ks_server.firmware_files import BadToken, Unsatisfiable, parse_range
 from tests.server.client import CRYPTO, LINES, TOON, Device, Server, read
 
@@ -195,6 +195,49 @@ async def test_a_revoked_device_or_release_ends_the_links(server: Server, ready:
     assert read(await fetch(server, url)).code == "REVOKED"
     response = await ready.send("firmware/download", ready.build("firmware/download", FW1="rel-2"))
     assert (read(response).code, read(response).signed) == ("REVOKED", True)
+
+
+async def test_a_revoked_release_is_gone_for_every_link(server: Server, ready: Device) -> None:
+    url = await link(ready)
+    assert (await fetch(server, url, range="bytes=0-9")).status_code == 206
+    await server.execute(releases.update().values(state="revoked"))
+    for headers in ({}, {"range": "bytes=0-9"}, {"range": "bytes=999999-"}):
+        response = await fetch(server, url, **headers)
+        assert (response.status_code, read(response).code) == (404, "NOT_FOUND")
+    response = await ready.send("firmware/download", ready.build("firmware/download", FW1="rel-2"))
+    assert (read(response).code, read(response).signed) == ("NOT_FOUND", True)
+
+
+async def test_a_link_is_of_one_device_and_ends_with_it_alone(
+    server: Server, ready: Device
+) -> None:
+    other = await server.registered(d1="dev_2", seed=b"e" * 32)
+    urls = [await link(ready), await link(other)]
+    assert urls[0] != urls[1]
+    await server.execute(devices.update().where(devices.c.d1 == "dev_2").values(state="revoked"))
+    assert [(await fetch(server, url)).status_code for url in urls] == [200, 403]
+    await server.execute(devices.delete().where(devices.c.d1 == "dev_2"))
+    assert read(await fetch(server, urls[1])).code == "DEVICE_NOT_FOUND"
+
+
+async def test_a_client_that_has_the_bundle_gets_no_second_one(
+    server: Server, ready: Device
+) -> None:
+    url = await link(ready)
+    etag = (await fetch(server, url)).headers["etag"]
+    for names in (etag, f'"x", W/{etag}', "*"):
+        response = await fetch(server, url, if_none_match=names, range="bytes=0-9")
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == etag
+    response = await fetch(server, url, if_none_match='"x"', range="bytes=0-9")
+    assert response.status_code == 206
+
+
+async def test_only_get_gives_a_bundle(server: Server, ready: Device) -> None:
+    path = (await link(ready)).removeprefix("https://ks.example")
+    for method in ("HEAD", "POST", "DELETE"):
+        response = await server.http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, "GET")
 
 
 async def test_an_unpublished_release_cannot_be_downloaded(server: Server, ready: Device) -> None:

@@ -24,6 +24,7 @@ from ..bundles import BadBundle, BundleUpload, bundle_path, file_digest
 from ..context import Context
 from ..db.schema import releases
 from ..keys import public_keys
+from ..repository import rollouts
 from .common import Page, Paging, Server, fetch_one, fetch_page, found, record, time_text
 from .errors import ApiError
 
@@ -41,7 +42,11 @@ _BODY = {
 
 
 class ReleaseView(BaseModel):
-    """A release. `types` are the D2 that it is for; `manifest_signature` is the release key's."""
+    """A release. `types` are the D2 that it is for; `manifest_signature` is the release key's.
+
+    `kind` is application, image or opaque; `image` is what an image is, `image_min` and
+    `image_max` what an application runs on. None: the manifest does not say.
+    """
 
     fw1: str
     fw2: str
@@ -56,6 +61,12 @@ class ReleaseView(BaseModel):
     published: str | None
     revoked: str | None
     manifest_signature: str | None
+    kind: str
+    boards: list[str] | None
+    image: str | None
+    image_min: str | None
+    image_max: str | None
+    stage0: int | None
 
 
 class SignedRelease(ReleaseView):
@@ -80,6 +91,12 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
         "published": time_text(row.published_ms),
         "revoked": time_text(row.revoked_ms),
         "manifest_signature": row.manifest_signature,
+        "kind": row.kind,
+        "boards": row.board.split(",") if row.board else None,
+        "image": row.image,
+        "image_min": row.image_min,
+        "image_max": row.image_max,
+        "stage0": int(row.stage0) if row.stage0 else None,
     }
 
 
@@ -181,9 +198,17 @@ async def publish_release(server: Server, fw1: ReleaseId) -> ReleaseView:
 
 @router.post("/releases/{fw1}/revoke")
 async def revoke_release(server: Server, fw1: ReleaseId) -> ReleaseView:
-    """Offer it to nobody any more. There is no way back; upload it under another id."""
-    states = ("draft", "signed", "published")
-    return _view(await _change(server, fw1, states, "revoked", revoked_ms=server.now_ms()))
+    """Offer it to nobody any more, by no rollout either, and tell the devices that wait for it to
+    halt. There is no way back; upload it under another id."""
+
+    async def work(connection: AsyncConnection) -> Row[Any]:
+        _check_state(await _read(connection, fw1), ("draft", "signed", "published"))
+        now_ms = server.now_ms()
+        await rollouts.revoke_release(connection, server.update_commands, fw1, now_ms)
+        await record(connection, server, "release-revoked", fw1)
+        return await _read(connection, fw1)
+
+    return _view(await server.writer.run(work))
 
 
 async def _change(
@@ -197,11 +222,16 @@ async def _change(
         )
         row = await _read(connection, fw1)
         if result.rowcount == 0:
-            raise ApiError("WRONG_STATE", f"the release is {row.state}, not {' or '.join(states)}")
+            _check_state(row, states)
         await record(connection, server, f"release-{state}", fw1)
         return row
 
     return await server.writer.run(work)
+
+
+def _check_state(row: Row[Any], states: tuple[str, ...]) -> None:
+    if row.state not in states:
+        raise ApiError("WRONG_STATE", f"the release is {row.state}, not {' or '.join(states)}")
 
 
 async def _read(connection: AsyncConnection, fw1: str) -> Row[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,9 +14,14 @@ from starlette.types import Receive, Scope, Send
 from ks_agent import signing
 from ks_agent.schema import Request
 
+from ..log import get_logger
 from .refusal import Refusal
 
+log = get_logger("ks_server.device_api")
+
 BODY_TIMEOUT_S: Final = 10.0
+# for one piece of a download: with a piece of 64 KiB, two hundred bytes per second
+STALL_S: Final = 300.0
 # read and thrown away after a refusal, so that a client still sending gets to read the answer
 DRAIN_MAX_BYTES: Final = 256 * 1024
 _LENGTH_MAX_DIGITS: Final = 18
@@ -26,22 +31,54 @@ Answer = dict[str, Any]
 
 @dataclass(slots=True)
 class Reply:
-    """An HTTP answer; `stream`, when there is one, gives the body of a download."""
+    """An HTTP answer; `stream`, when there is one, gives the body of a download.
+
+    `ended` is called once nothing of it is sent any more.
+    """
 
     status: int
     body: bytes
     headers: list[tuple[bytes, bytes]]
     stream: AsyncGenerator[bytes] | None = field(default=None)
+    ended: Callable[[], None] | None = field(default=None)
 
-    async def send(self, send: Send, method: str) -> None:
+    async def send(self, receive: Receive, send: Send, method: str) -> None:
         """Send all of it; a HEAD is answered without a body."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        if self.stream is not None:
-            async with aclosing(self.stream) as stream:
-                async for piece in stream:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-        body = b"" if method == "HEAD" else self.body
-        await send({"type": "http.response.body", "body": body})
+        start = {"type": "http.response.start", "status": self.status, "headers": self.headers}
+        try:
+            await send(start)
+            if self.stream is not None:
+                async with aclosing(self.stream) as stream:
+                    if not await _send_pieces(receive, send, stream):
+                        return
+            body = b"" if method == "HEAD" else self.body
+            await send({"type": "http.response.body", "body": body})
+        finally:
+            if self.ended is not None:
+                self.ended()
+
+
+async def _send_pieces(receive: Receive, send: Send, stream: AsyncGenerator[bytes]) -> bool:
+    """Whether all could be sent. The server underneath swallows what goes to a client that has
+    left, and waits for ever for one that stopped reading."""
+    leaving = asyncio.create_task(_leaves(receive))
+    try:
+        async for piece in stream:
+            if leaving.done():
+                return False
+            async with asyncio.timeout(STALL_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        log.warning("download_stalled", seconds=STALL_S)
+        return False
+    finally:
+        leaving.cancel()
+    return True
+
+
+async def _leaves(receive: Receive) -> None:
+    while (await receive())["type"] == "http.request":
+        pass
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
