@@ -7,6 +7,7 @@ from typing import Any
 
 from ks_agent import bundle, signing, toon
 from ks_agent.effects import Response
+from ks_agent.errors import Malformed
 from ks_agent.store import as_text
 from ks_simulator.application import Release
 from tests.attack.terminal import RELEASE_SEED, Terminal, application
@@ -19,7 +20,7 @@ LINK = f"{BASE}/api/devices/firmware/download?token=x"
 class Offer:
     """An update as a server with the right key could offer it, bent as a test likes.
 
-    `data` is what a download gives, `ranged` what the reads of head and manifest give.
+    `data` is what a download of files gives, `ranged` what the reads of head and manifest give.
     """
 
     def __init__(self, data: bytes, fw1: str = "app-1.1.0", fw2: str = "1.1.0") -> None:
@@ -59,15 +60,19 @@ class Offer:
         return as_response(answer)
 
     def serve(self, effect: Any) -> Response:
-        wanted = dict(effect.headers).get("Range")
-        if wanted is not None:
-            first, last = wanted.removeprefix("bytes=").split("-")
-            part = self.ranged[int(first) : int(last) + 1]
-            span = f"bytes {first}-{int(first) + len(part) - 1}/{self.tokens['FW5']}"
-            return deliver(effect, 206, {"content-range": span}, part)
-        if len(self.data) > effect.max_bytes:
-            raise OSError("the answer is too long")
-        return deliver(effect, 200, {}, self.data)
+        first, last = map(int, dict(effect.headers)["Range"].removeprefix("bytes=").split("-"))
+        data = self.ranged if first < files_start(self.ranged) else self.data
+        part = data[first : last + 1]
+        span = f"bytes {first}-{first + len(part) - 1}/{self.tokens['FW5']}"
+        return deliver(effect, 206, {"content-range": span}, part)
+
+
+def files_start(data: bytes) -> int:
+    """Where the files begin in a bundle; for what is none, where its head would end."""
+    try:
+        return int(bundle.parse_head(data[: bundle.HEAD_BYTES])[0]) + bundle.HEAD_BYTES
+    except Malformed:
+        return bundle.HEAD_BYTES
 
 
 async def attempt(terminal: Terminal, offer: Offer) -> str:
