@@ -122,6 +122,8 @@ def factory_new(geometry: Geometry) -> Image:
 class Hardware:
     """What the terminal in sweep_terminal runs on; every operation goes onto `tape`."""
 
+    dead = False  # cuts are made from the tape
+
     def __init__(self, image: Image) -> None:
         self.image = image
         self.tape: list[Entry] = []

@@ -25,6 +25,10 @@ class Wrong(AssertionError):
     """What must never happen has happened."""
 
 
+class PowerGone(Exception):
+    """The hardware died while the core was at work."""
+
+
 class Clock:
     build_ms = BUILD_MS
 
@@ -67,7 +71,8 @@ class Board:
 
 
 class Terminal:
-    """`hardware`: mount() -> the `fs` port, vault; `watch(kind, what)` hears of what happens.
+    """`hardware`: mount() -> the `fs` port, vault, and dead, where it dies while the core runs.
+    `watch(kind, what)` hears of what happens.
 
     `label` makes the random numbers: another one after each cut, or nonces would come again.
     """
@@ -151,6 +156,8 @@ class Terminal:
             return False
         self._result = None
         self._failure = None
+        if self.hardware.dead:
+            raise PowerGone()
         if effect.kind == "sleep":
             if self.act is not None and self.act():
                 return True  # woken by who punched
