@@ -71,7 +71,7 @@ def main(root, slot, stage0_version=1, crypto=None):
     crypto = crypto or Ed25519Crypto(HostFs(root), TABLE_PATH)
     ports = build_ports(root, slot, crypto, stage0=stage0_version)
     if ports.fs.is_dir("images"):  # partitions for full images
-        from ks_driver.host_bootloader import images_of
+        from ks_driver.host_images import images_of
 
         ports.partition.images = images_of(ports.fs)
         del images_of

@@ -3,11 +3,19 @@
 import gc
 import sys
 
+# The driver's own, of full images.
+_SELDOM = ("host_bootloader", "otadata", "folder_flash", "esp_image", "block_writer")
+
 
 def unload(names):
     """Let go of modules of ks_agent: whoever needs one again imports it again."""
-    package = sys.modules["ks_agent"]
-    for name in names:
-        if sys.modules.pop("ks_agent." + name, None) is not None and hasattr(package, name):
-            delattr(package, name)
+    _drop("ks_agent", names)
+    _drop("ks_driver", _SELDOM)
     gc.collect()
+
+
+def _drop(package_name, names):
+    package = sys.modules[package_name]
+    for name in names:
+        if sys.modules.pop(package_name + "." + name, None) is not None and hasattr(package, name):
+            delattr(package, name)

@@ -5,7 +5,7 @@ from test_update import make_bundle, make_manifest, offer, put_application
 
 from ks_driver.esp_image import make
 from ks_driver.host_bootloader import power_on
-from ks_driver.host_images import OTADATA
+from ks_driver.otadata import OTADATA
 
 PARTITION_BYTES = 8192
 OLD = ("1.25.0", "6.3", "xtensawin")

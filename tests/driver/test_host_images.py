@@ -7,8 +7,10 @@ import pytest
 
 from ks_driver import esp_image
 from ks_driver.files import HostFs
-from ks_driver.host_bootloader import FolderFlash, images_of, power_on
-from ks_driver.host_images import OTADATA, Entries, HostImages
+from ks_driver.folder_flash import FolderFlash
+from ks_driver.host_bootloader import power_on
+from ks_driver.host_images import HostImages, images_of
+from ks_driver.otadata import OTADATA, Entries
 
 OLD = ("1.25.0", "6.3", "xtensawin")
 NEW = ("1.26.0", "6.3", "xtensawin")
@@ -55,10 +57,6 @@ def write(images: HostImages, content: bytes) -> None:
     writer = images.begin(len(content))
     writer.write(content)
     writer.close()
-
-
-def test_a_terminal_without_the_folder_has_no_images(tmp_path: Path) -> None:
-    assert images_of(HostFs(str(tmp_path))) is None
 
 
 def test_a_new_image_has_one_start_until_it_is_marked_valid(fs: HostFs) -> None:
