@@ -131,7 +131,7 @@ def build(
     """
     texts = texts or {}
     _check_kind(kind, files, types, texts, window_bits)
-    rows, packs = _rows(files, window_bits)
+    rows, packed = _rows(files, window_bits)
     message = {
         "KIND": kind,
         "FW1": release_id or _PREFIXES[kind] + version.replace("+", "."),
@@ -143,10 +143,12 @@ def build(
         ),
         "TYPES": ",".join(types),
         **texts,
-        **({"WBITS": str(window_bits)} if packs else {}),
+        **({"WBITS": str(window_bits)} if packed else {}),
         "FILE": rows,
     }
     manifest = bytes(toon.encode(message, tokens.kind_of)) + b"\n"
+    if packed:
+        manifest = _with_packed(manifest, packed)
     if len(manifest) > bundle.MANIFEST_MAX_BYTES:
         raise ReleaseError(
             f"the manifest takes {len(manifest)} bytes, more than {bundle.MANIFEST_MAX_BYTES}"
@@ -158,20 +160,30 @@ def build(
     return Release(manifest, dict(files))
 
 
-def _rows(files: Mapping[str, bytes], window_bits: int) -> tuple[list[dict[str, str]], bool]:
-    """The rows of FILE, and whether any file is packed."""
+def _rows(
+    files: Mapping[str, bytes], window_bits: int
+) -> tuple[list[dict[str, str]], list[int] | None]:
+    """The rows of FILE, and the packed sizes in their order, if any file is packed."""
     try:
-        packed = {path: len(pack(data, window_bits)) for path, data in files.items()}
+        packed = [len(pack(data, window_bits)) for _, data in sorted(files.items())]
     except ValueError as error:
         raise ReleaseError(str(error)) from None
-    packs = any(packed[path] < len(data) for path, data in files.items())
-    rows = []
-    for path, data in sorted(files.items()):
-        row = {"PATH": path, "SHA256": hashlib.sha256(data).hexdigest(), "SIZE": str(len(data))}
-        if packs:
-            row["PACKED"] = str(packed[path])
-        rows.append(row)
-    return rows, packs
+    rows = [
+        {"PATH": path, "SHA256": hashlib.sha256(data).hexdigest(), "SIZE": str(len(data))}
+        for path, data in sorted(files.items())
+    ]
+    stored = [len(data) for _, data in sorted(files.items())]
+    return rows, packed if packed != stored else None
+
+
+def _with_packed(manifest: bytes, packed: Sequence[int]) -> bytes:
+    """The manifest with PACKED as the last column of FILE, where stage 0 expects it: toon writes
+    columns in the order of their names."""
+    before, header, table = manifest.partition(b"{PATH,SHA256,SIZE}:\n")
+    rows = table.split(b"\n")
+    for number, size in enumerate(packed):
+        rows[number] += b",%d" % size
+    return before + header.replace(b"}", b",PACKED}") + b"\n".join(rows)
 
 
 def _check_kind(

@@ -22,6 +22,7 @@ from ks_simulator.application import (
     split,
 )
 from ks_simulator.keys import CRYPTO, RoleKeys
+from ks_simulator.loader import stage_0
 from ks_simulator.packing import PACKABLE_BITS, pack, unpack
 
 FILES = {"main.py": b"print('hello')\n", "ks_agent/__init__.py": b"", "ks_agent/agent.py": b"x"}
@@ -239,3 +240,12 @@ def test_any_bytes_unpack_to_the_size_that_was_said_or_not_at_all(
 ) -> None:
     with contextlib.suppress(Malformed):
         assert len(unpack(data, size, 10)) == size
+
+
+def test_stage_0_reads_a_packed_manifest() -> None:
+    files = {"main.py": b"x = 1\n" * 400, "a.bin": b"\x01"}
+    release = build(files, version="1.0.0", counter=1, window_bits=10)
+    _scalars, found = stage_0().parse(release.manifest)
+    assert found == {
+        path: [hashlib.sha256(data).hexdigest(), str(len(data))] for path, data in files.items()
+    }
