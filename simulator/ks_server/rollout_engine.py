@@ -228,7 +228,9 @@ def stop_reason(rollout: Rollout) -> str | None:
 
 def _is_share_reached(rollout: Rollout) -> bool:
     attempts = rollout.failing + rollout.succeeded
-    return rollout.failing > 0 and rollout.failing * 100 >= rollout.abort_share * attempts
+    # in hundredths of a percent, which are whole numbers
+    limit = round(rollout.abort_share * 100)
+    return rollout.failing > 0 and rollout.failing * 10_000 >= limit * attempts
 
 
 class Survey(NamedTuple):

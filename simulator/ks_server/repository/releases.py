@@ -79,11 +79,12 @@ class Release:
 
 
 class Offer(NamedTuple):
-    """What waits for a device. `rollout` is that of it, if it has any; `is_halted`: the device
-    was told to halt by a rollout, and must be told to resume first."""
+    """What waits for a device. `rollout` is that of it, if it has any; `has_place`: it may begin
+    to download; `is_halted`: a rollout has told it to halt, and it must be told to resume first."""
 
     release: Release
     rollout: Rollout | None
+    has_place: bool
     is_halted: bool
 
 
@@ -174,9 +175,10 @@ class Catalogue:
         found = _newest(view.applications, asker, version_of(asker.fw2), image, now_ms)
         if found is None:
             found = _newest(view.images, asker, image, image, now_ms)
-        if found is None or not found.has_place(asker.d1):
+        if found is None:
             return None
-        return Offer(found.release, found.rollout, asker.d1 in view.halted)
+        has_place = found.has_place(asker.d1)
+        return Offer(found.release, found.rollout, has_place, asker.d1 in view.halted)
 
     def forget(self) -> None:
         """What is offered has changed by a device's request."""

@@ -177,7 +177,7 @@ def _runs_it(release: Row[Any]) -> ColumnElement[Any]:
 
 def _is_offline(moment: Moment) -> ColumnElement[Any]:
     interval_ms = func.coalesce(devices.c.rto_s, moment.rto_s) * (1000 * OFFLINE_AFTER_INTERVALS)
-    return case((devices.c.last_seen_ms < moment.now_ms - interval_ms, 1), else_=0)
+    return case((devices.c.last_seen_ms + interval_ms < moment.now_ms, 1), else_=0)
 
 
 def _targeted(rollout: Rollout, release: Row[Any]) -> Any:

@@ -175,16 +175,17 @@ def _row(call: Call) -> dict[str, Any]:
 async def _answer(call: Call, done: _Done) -> dict[str, Any]:
     command_ids = done.command_ids
     device = call.known
+    offer = call.offer if call.offer is not None and call.offer.has_place else None
     answer = {
         "S1": "ok",
         "RTO": str(device.rto_s or call.context.settings.heartbeat_rto_s),
         "PENDING_CMDS": str(len(command_ids)),
-        "FW_AVAILABLE": "false" if call.offer is None else "true",
+        "FW_AVAILABLE": "false" if offer is None else "true",
     }
     if command_ids:
         answer["CMD_IDS"] = ",".join(command_ids[: tokens.ANSWER_MAX_COMMANDS])
-    if call.offer is not None:
-        answer["FW2"] = call.offer.release.fw2
+    if offer is not None:
+        answer["FW2"] = offer.release.fw2
     if done.ack_seq is not None:
         answer["ACK_SEQ"] = str(done.ack_seq)
     if "JID" in call.message or "AL1" in call.message:
