@@ -14,7 +14,7 @@ PATHS = ("", "firmware", "simulator", "host_tools", "tests/core", "tests/power/d
 sys.path[:0] = [str(ROOT / path) for path in PATHS]
 
 from tests.sweep.planted import MISTAKES  # noqa: E402
-from tests.sweep.runner import Result, Unit, do_mistake, do_unit, replay, units_of  # noqa: E402
+from tests.sweep.runner import Result, Unit, do_mistake, do_unit, is_on, replay, units_of  # noqa: E402
 from tests.sweep.world import geometries  # noqa: E402
 
 import sweep_phases  # noqa: E402  isort: skip
@@ -45,7 +45,8 @@ def planned(options: argparse.Namespace) -> list[Unit]:
         is_new = (geometry.vfs, geometry.data) not in sizes
         sizes.add((geometry.vfs, geometry.data))
         for phase in sweep_phases.PHASES:
-            if not options.phase or phase.name in options.phase:
+            is_wanted = not options.phase or phase.name in options.phase
+            if is_wanted and is_on(phase.name, geometry):
                 units += units_of(phase.name, geometry.board, is_new, options.seed)
     return units
 

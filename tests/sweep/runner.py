@@ -70,6 +70,11 @@ def geometry_of(board: str) -> Geometry:
     raise ValueError(f"no board {board}")
 
 
+def is_on(phase: str, geometry: Geometry) -> bool:
+    """Whether the board has what the phase needs."""
+    return geometry.has_images or not sweep_phases.phase_named(phase).needs_images
+
+
 def recorded(phase: str, board: str) -> tuple[object, Recording]:
     """The phase and a run of it that nothing interrupted."""
     made = sweep_phases.phase_named(phase)

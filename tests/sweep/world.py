@@ -9,14 +9,21 @@ from hashlib import sha256
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from ks_driver.esp_image import make as make_image
+from ks_driver.host_bootloader import power_on
+from ks_driver.host_images import NAMES
+from ks_driver.otadata import OTADATA
 from ks_simulator.littlefs import LittleFsPort, make_filesystem
 from ks_simulator.nor import BLOCK_BYTES, Erase, Program
 from ks_tools.boards import BOARDS
 
 from .flash import SharedFlash
 
-VFS, DATA, VAULT = "vfs", "data", "vault"
+VFS, DATA, IMAGES, VAULT = "vfs", "data", "images", "vault"
 _PREFIX: Final = "data/"
+# Small images, as their size is of no matter for what is cut.
+IMAGE_BLOCKS: Final = 3
+FIRST_IMAGE: Final = ("1.25.0", "6.3", "xtensawin")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Geometry:
     board: str
     vfs: int
     data: int
+    has_images: bool
 
 
 def geometries() -> list[Geometry]:
@@ -34,7 +42,7 @@ def geometries() -> list[Geometry]:
     for path in sorted(BOARDS.glob("*/board.toml")):
         board = tomllib.loads(path.read_text(encoding="utf-8"))
         sizes = {name: part["size"] // BLOCK_BYTES for name, part in board["partitions"].items()}
-        found.append(Geometry(board["name"], sizes[VFS], sizes[DATA]))
+        found.append(Geometry(board["name"], sizes[VFS], sizes[DATA], OTADATA in sizes))
     return found
 
 
@@ -76,15 +84,12 @@ class Vault:
 class Image:
     """What is left when the power is gone."""
 
-    vfs: SharedFlash
-    data: SharedFlash
+    flashes: dict[str, SharedFlash]
     vault: dict[str, bytes] = field(default_factory=dict)
 
     def copy(self) -> Image:
-        return Image(self.vfs.copy(), self.data.copy(), dict(self.vault))
-
-    def flash(self, name: str) -> SharedFlash:
-        return self.vfs if name == VFS else self.data
+        flashes = {name: flash.copy() for name, flash in self.flashes.items()}
+        return Image(flashes, dict(self.vault))
 
     def perform(self, entry: Entry) -> None:
         name, operation = entry
@@ -95,17 +100,17 @@ class Image:
                 self.vault[operation.name] = operation.value
         else:
             assert isinstance(operation, Program | Erase)
-            self.flash(name).perform(operation)
+            self.flashes[name].perform(operation)
 
     def tear(self, entry: Entry, how: str, random: Random) -> None:
         name, operation = entry
         assert isinstance(operation, Program | Erase)
-        flash = self.flash(name)
+        flash = self.flashes[name]
         (flash.tear_in_order if how == "in-order" else flash.tear_anywhere)(operation, random)
 
     def digest(self) -> str:
         """Of everything that is left, to compare two runs by."""
-        found = sha256(self.vfs.image() + self.data.image())
+        found = sha256(b"".join(self.flashes[name].image() for name in sorted(self.flashes)))
         for name in sorted(self.vault):
             found.update(name.encode() + b"=" + self.vault[name] + b";")
         return found.hexdigest()
@@ -113,10 +118,43 @@ class Image:
 
 def factory_new(geometry: Geometry) -> Image:
     """Both partitions with empty file systems, nothing in the vault."""
-    image = Image(SharedFlash(geometry.vfs), SharedFlash(geometry.data))
-    make_filesystem(image.vfs)
-    make_filesystem(image.data)
-    return image
+    flashes = {VFS: SharedFlash(geometry.vfs), DATA: SharedFlash(geometry.data)}
+    for flash in flashes.values():
+        make_filesystem(flash)
+    if geometry.has_images:
+        flashes[IMAGES] = SharedFlash(2 * IMAGE_BLOCKS + 2)
+        made = make_image(*FIRST_IMAGE, b"first" * 1000)
+        for block in range(0, len(made), BLOCK_BYTES):
+            flashes[IMAGES].program(block // BLOCK_BYTES, 0, made[block : block + BLOCK_BYTES])
+    return Image(flashes)
+
+
+class Partitions:
+    """What ks_driver.otadata takes for a flash with two images and the bootloader's entries."""
+
+    def __init__(self, flash: SharedFlash) -> None:
+        self._flash = flash
+
+    def size(self, name: str) -> int:
+        return (2 if name == OTADATA else IMAGE_BLOCKS) * BLOCK_BYTES
+
+    def _first(self, name: str) -> int:
+        return 2 * IMAGE_BLOCKS if name == OTADATA else NAMES.index(name) * IMAGE_BLOCKS
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            block, start = divmod(offset + len(data), BLOCK_BYTES)
+            size = min(count - len(data), BLOCK_BYTES - start)
+            data += self._flash.read(self._first(name) + block, start, size)
+        return data
+
+    def erase(self, name: str, block: int) -> None:
+        self._flash.erase(self._first(name) + block)
+
+    def program(self, name: str, offset: int, data: bytes) -> None:
+        block, start = divmod(offset, BLOCK_BYTES)
+        self._flash.program(self._first(name) + block, start, data)
 
 
 class Hardware:
@@ -127,13 +165,20 @@ class Hardware:
     def __init__(self, image: Image) -> None:
         self.image = image
         self.tape: list[Entry] = []
-        image.vfs.record_on(self.tape, VFS)
-        image.data.record_on(self.tape, DATA)
+        for name, flash in image.flashes.items():
+            flash.record_on(self.tape, name)
         self.vault = Vault(image.vault, self.tape)
 
     def mount(self) -> TwoFs:
         """The stock start-up mounts vfs, boot.py mounts data: nothing may make them format it."""
-        return TwoFs(_mounted(self.image.vfs, VFS), _mounted(self.image.data, DATA))
+        vfs, data = [_mounted(self.image.flashes[name], name) for name in (VFS, DATA)]
+        return TwoFs(vfs, data)
+
+    def bootloader(self) -> Any:
+        """The image that starts now: the port `images`, or None on boards with one image."""
+        if IMAGES not in self.image.flashes:
+            return None
+        return power_on(Partitions(self.image.flashes[IMAGES]))
 
 
 def _mounted(flash: SharedFlash, name: str) -> LittleFsPort:

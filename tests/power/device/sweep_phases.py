@@ -6,16 +6,18 @@ and check(). A phase knows nothing of cuts: after one, everything begins with po
 """
 
 import hashlib
+from binascii import unhexlify
 
 from fake_ports import NOW_MS
 from fakes import RELEASE_SEED
 from sweep_server import D1, HOST, OTHER_HOST, SEEDS, Release, public_text, trust_rows
-from sweep_terminal import CRASHING, Wrong
+from sweep_terminal import BAD_IMAGE, CRASHING, HANGING, Wrong
 
 from ks_agent import allow_pages, bundle, journal, signing, timetext, toon
 from ks_agent.ports import COUNTER, KEY, KEY_NEXT
 from ks_agent.store import Store, as_text
 from ks_agent.trust import ADMIN, RELEASE, ROLES
+from ks_driver.esp_image import make
 
 DAY_MS = 86400000
 GOOD = {
@@ -27,37 +29,60 @@ GOOD = {
 NEW = dict(GOOD)
 NEW["main.py"] = b"print('better')\n" * 9
 NEW["ks_agent/a.py"] = b"B" * 5000
+NEW["ks_agent/b.py"] = b"# not packed at all\n" * 150
 BAD = dict(NEW)
 BAD["main.py"] = CRASHING + b"\n"
+STUCK = dict(NEW)
+STUCK["main.py"] = HANGING + b"\n"
+# Raw deflate of ks_agent/a.py with a window of 2^10.
+WBITS = 10
+PACKED = {"ks_agent/a.py": unhexlify(b"edc13101000000c2a06eeb1fca147e4001000000006f03")}
 EXTRA_SEED = b"E" * 32
 # How each release is known in the checks: FW2 -> files.
-RELEASES = {"1.0.0": GOOD, "1.1.0": NEW, "1.2.0": BAD}
+RELEASES = {"1.0.0": GOOD, "1.1.0": NEW, "1.2.0": BAD, "1.3.0": STUCK}
 
 
-def make_manifest(crypto, version, files, counter):
+def make_manifest(crypto, version, files, counter, packed=(), **texts):
     manifest = {"KIND": "application", "FW1": "rel-" + version, "FW2": version}
     manifest["COUNTER"] = str(counter)
     manifest["BUILT"] = timetext.format_ms(NOW_MS - DAY_MS)
     manifest["EXPIRES"] = timetext.format_ms(NOW_MS + 3000 * DAY_MS)
     manifest["TYPES"] = "ESP32_TERMINAL"
+    if packed:
+        manifest["WBITS"] = str(WBITS)
     manifest["FILE"] = [
         {"PATH": path, "SHA256": signing.sha256_hex(crypto, data), "SIZE": str(len(data))}
         for path, data in sorted(files.items())
     ]
-    return toon.encode(manifest, as_text)
+    manifest.update(texts)
+    encoded = toon.encode(manifest, as_text)
+    return add_packed(encoded, files, packed) if packed else encoded
 
 
-def make_release(crypto, version, files, counter):
+def add_packed(encoded, files, packed):
+    """PACKED as the last column of FILE, as stage 0 expects it."""
+    lines = encoded.split(b"\n")
+    for index, line in enumerate(lines):
+        path = line[2:].split(b",")[0].decode()
+        if line.startswith(b"FILE["):
+            lines[index] = line.replace(b"}", b",PACKED}")
+        elif line.startswith(b"  "):
+            count = len(PACKED[path] if path in packed else files[path])
+            lines[index] = line + b',"%d"' % count
+    return b"\n".join(lines)
+
+
+def make_release(crypto, version, files, counter, packed=(), **texts):
     """As the server offers it."""
-    manifest = make_manifest(crypto, version, files, counter)
+    manifest = make_manifest(crypto, version, files, counter, packed, **texts)
     signature = signing.sign_text(crypto, RELEASE_SEED, signing.manifest_text(crypto, manifest))
-    contents = [data for _, data in sorted(files.items())]
+    contents = [PACKED[path] if path in packed else files[path] for path in sorted(files)]
     content = bundle.make_head(manifest, signature) + manifest + b"".join(contents)
     tokens = {"FW1": "rel-" + version, "FW2": version, "FW5": str(len(content))}
     tokens["FW3"] = HOST + "/download/" + version
     tokens["FW4"] = signing.sha256_hex(crypto, content)
     tokens["FW_SIG"] = signing.sign_release(crypto, SEEDS[0], tokens)
-    return Release(tokens, content)
+    return Release(tokens, content, texts.get("IMAGE"))
 
 
 class Phase:
@@ -70,6 +95,8 @@ class Phase:
     kept = 16
     sync_bytes = 16384
     keeps_key = True
+    # Only on boards with partitions for two images.
+    needs_images = False
 
     def setup(self, hardware, crypto):
         """A factory-new terminal's flash."""
@@ -221,10 +248,12 @@ class Updating(Phase):
     version = "1.1.0"
     files = NEW
     counter = 2
+    packed = ()
 
     def begin(self, terminal):
-        release = make_release(terminal.crypto, self.version, self.files, self.counter)
-        terminal.server.release = release
+        terminal.server.release = make_release(
+            terminal.crypto, self.version, self.files, self.counter, self.packed
+        )
 
     def said(self, terminal):
         return [ack[1:] for ack in terminal.server.firmware_acks]
@@ -256,6 +285,17 @@ class Download(Updating):
 
     def window(self, events, end):
         return 0, count_at(events, "update_staged")
+
+
+class Unpacking(Download):
+    """Packed files over a link that breaks off: each connection brings a piece."""
+
+    name = "unpack"
+    packed = ("ks_agent/a.py",)
+
+    def begin(self, terminal):
+        Download.begin(self, terminal)
+        terminal.server.breaks_off = 1500
 
 
 class Switch(Updating):
@@ -315,6 +355,71 @@ class Rollback(Updating):
         record = Store(terminal.fs).read("data/state/boot.toon")
         if record.get("SLOT") != "a" or "TRIAL" in record or "ROLLED_BACK" in record:
             raise Wrong("not settled: %s" % sorted(record))
+
+
+class Reset(Rollback):
+    """A release that hangs, until the watchdog resets it: nothing tells that from power cuts, so
+    it gets more starts than one that crashes.
+    """
+
+    name = "rollback-resets"
+    deep = False
+    version = "1.3.0"
+    files = STUCK
+
+
+class Image(Updating):
+    """A full image: written, started once, marked valid."""
+
+    name = "image"
+    needs_images = True
+    version = "1.26.0"
+
+    def begin(self, terminal):
+        image = make(self.version, "6.3", "xtensawin", b"image" * 1500)
+        terminal.server.release = make_release(
+            terminal.crypto,
+            self.version,
+            {"micropython.bin": image},
+            self.counter,
+            KIND="image",
+            IMAGE=self.version,
+            MPY="6.3",
+            ARCH="xtensawin",
+        )
+
+    def is_done(self, terminal):
+        return self.runs(terminal) == self.version and ("OK", "confirmed") in self.said(terminal)
+
+    def runs(self, terminal):
+        return terminal.agent.ports.partition.images.image()[0]
+
+    def check(self, terminal, told):
+        for status, text in self.said(terminal):
+            if (status, text) != ("OK", "confirmed") and text[:9] != "POSTPONED":
+                raise Wrong("said of the image: %s %s" % (status, text))
+        if self.said(terminal)[-1][0] != "OK":
+            raise Wrong("said of the image at last: %s" % (self.said(terminal)[-1],))
+        if terminal.hardware.vault.get(COUNTER) != b"2":
+            raise Wrong("the security counter was not raised")
+
+
+class ImageRollback(Image):
+    """One that never comes up: the bootloader goes back, and after four tries it is given up."""
+
+    name = "image-rollback"
+    version = BAD_IMAGE
+
+    def is_done(self, terminal):
+        last = self.said(terminal)[-1:]
+        return bool(last) and last[0][1].startswith("ROLLED_BACK") and terminal.beats >= 2
+
+    def check(self, terminal, told):
+        for status, text in self.said(terminal):
+            if status != "ERROR":
+                raise Wrong("said of the image: %s %s" % (status, text))
+        if terminal.hardware.vault.get(COUNTER) is not None:
+            raise Wrong("an image that was never proven raised the counter")
 
 
 class Commanded(Phase):
@@ -703,10 +808,14 @@ PHASES = (
     Registration,
     Heartbeat,
     Download,
+    Unpacking,
     Switch,
     TrialPhase,
     Confirm,
     Rollback,
+    Reset,
+    Image,
+    ImageRollback,
     ConfigProven,
     ConfigFailed,
     TrustKey,

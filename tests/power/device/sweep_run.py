@@ -113,6 +113,10 @@ class Hardware:
     def dead(self):
         return self.power.dead
 
+    def bootloader(self):
+        """No partitions for images here."""
+        return None
+
     def mount(self):
         """The inner one first: the first mount point that fits is taken."""
         self.unmount()

@@ -18,15 +18,18 @@ PIECE_BYTES = 500
 WINDOW_MS = 300000
 # What a server is, but for the three dicts of it.
 PLAIN = ("hosts", "seeds", "known", "revoked", "rto", "commands", "release", "firmware_acks")
-PLAIN += ("allow", "uploads", "conflicts", "heartbeats", "loses", "version")
+PLAIN += ("allow", "uploads", "conflicts", "heartbeats", "loses", "version", "breaks_off")
 
 
 class Release:
-    """What a server knows of a release, and the bytes of its bundle."""
+    """What a server knows of a release, and the bytes of its bundle; `image`: the version of the
+    full image that it is, None for an application.
+    """
 
-    def __init__(self, tokens, content):
+    def __init__(self, tokens, content, image=None):
         self.tokens = tokens
         self.content = content
+        self.image = image
 
 
 class Server:
@@ -49,6 +52,8 @@ class Server:
         self.heartbeats = 0
         self.loses = ()
         self.version = None
+        # A download's link breaks off after so many bytes, each time.
+        self.breaks_off = 1 << 30
 
     def copy(self):
         other = Server(self.crypto)
@@ -137,7 +142,7 @@ class Server:
         self.version = request["FW2"]
         answer = {"S1": "ok", "RTO": self.rto, "PENDING_CMDS": str(len(self.commands))}
         answer["FW_AVAILABLE"] = "false"
-        if self._offers(request["FW2"]):
+        if self._offers(request):
             answer["FW_AVAILABLE"] = "true"
             answer["FW2"] = self.release.tokens["FW2"]
         if "JID" in request:
@@ -146,10 +151,12 @@ class Server:
             answer["AL1"] = self.allow[0]
         return answer
 
-    def _offers(self, version):
+    def _offers(self, request):
         if self.release is None:
             return False
-        return bundle.version(self.release.tokens["FW2"]) > bundle.version(version)
+        if self.release.image is not None:
+            return bundle.version(self.release.image) > bundle.version(request["IMG1"])
+        return bundle.version(self.release.tokens["FW2"]) > bundle.version(request["FW2"])
 
     def _commands(self, request):
         return {"CMD": list(self.commands[:8])} if self.commands else {"S1": "no_commands"}
@@ -162,7 +169,7 @@ class Server:
         return {"S1": "ok"}
 
     def _firmware_check(self, request):
-        if self._offers(request["FW2"]):
+        if self._offers(request):
             return dict(self.release.tokens, S1="update_available")
         return {"S1": "no_update"}
 
@@ -234,10 +241,10 @@ class Server:
         told["content-length"] = str(len(data))
         if fetch.kind != "download":
             return Response(status, told, data)
-        begin = getattr(fetch, "begin", None)
-        if begin is not None:
-            begin(status, told)
+        fetch.begin(status, told)
         for start in range(0, len(data), PIECE_BYTES):
+            if start and start % self.breaks_off == 0:
+                raise OSError("the link dropped")
             fetch.sink(memoryview(data)[start : start + PIECE_BYTES])
         return Response(status, told, b"")
 

@@ -11,14 +11,19 @@ from fake_ports import BUILD_MS, NOW_MS, Rng
 
 from ks_agent.agent import Agent
 from ks_agent.ports import Ports
+from ks_driver.inflate import Inflater
 
 STEPS_MAX = 900
 BOOTS_MAX = 40
 FETCH_MS = 40
+# What a release's main.py begins with, when it does not run: it raises, or the watchdog bites.
 CRASHING = b"crash"
+HANGING = b"hang!"
+BAD_IMAGE = "1.27.0"
 COMPLAINTS = ("damaged", "unreadable", "not readable", "not stored", "lost its end", "no key")
 SHOWN = ("command", "identify", "acknowledged", "key_made", "registered", "wiped", "punch")
 SHOWN += ("update_staged", "update_trial", "update_confirmed", "update_rolled_back")
+SHOWN += ("update_postponed", "image_staged", "image_trial", "image_confirmed", "image_postponed")
 
 
 class Wrong(AssertionError):
@@ -40,16 +45,21 @@ class Clock:
 
 
 class Partition:
-    stage0 = 1
-    images = None
+    stage0 = stage0.VERSION
 
-    def __init__(self, running):
+    def __init__(self, running, images):
         self.running = running
+        self.images = images
 
 
 class Board:
+    name = "desk"
+
     def __init__(self, terminal):
         self._terminal = terminal
+
+    def inflate(self, file, window_bits):
+        return Inflater(file, window_bits)
 
     def temperature_c(self):
         return "41.5"
@@ -71,7 +81,8 @@ class Board:
 
 
 class Terminal:
-    """`hardware`: mount() -> the `fs` port, vault, and dead, where it dies while the core runs.
+    """`hardware`: mount() -> the `fs` port, vault, bootloader() -> the port `images` or None, and
+    dead, where it dies while the core runs.
     `watch(kind, what)` hears of what happens.
 
     `label` makes the random numbers: another one after each cut, or nonces would come again.
@@ -102,40 +113,43 @@ class Terminal:
         return NOW_MS + self.elapsed_ms
 
     def power_on(self):
-        """Until the application runs: the frozen start-up, stage 0, and a crash of it or more."""
-        while True:
-            self.boots += 1
-            if self.boots > BOOTS_MAX:
-                raise Wrong("a reset loop")
-            self.booted_ms = self.elapsed_ms
-            self.clock = Clock()
-            self.beats = 0
-            fs = self.hardware.mount()
-            try:
-                self.slot = stage0.choose(fs, hashlib.sha256)
-            except SystemExit as reason:
-                raise Wrong(str(reason))
-            self.watch("slot", self.slot)
-            self.fs = fs
-            with fs.open("slot_" + self.slot + "/main.py", "rb") as file:
-                crashes = file.read(len(CRASHING)) == CRASHING
-            if not crashes:
-                break
-            self.clock.ticks = 500
+        """Until an application runs: the bootloader, the frozen start-up, stage 0, and crashes."""
+        while not self._start():
+            self.clock.ticks += 500
+
+    def _start(self):
+        """One reset. False when it is followed by another one."""
+        self.boots += 1
+        if self.boots > BOOTS_MAX:
+            raise Wrong("a reset loop")
+        self.booted_ms = self.elapsed_ms
+        self.clock = Clock()
+        self.beats = 0
+        images = self.hardware.bootloader()
+        if images is not None and images.image()[0] == BAD_IMAGE:
+            return False
+        fs = self.hardware.mount()
+        try:
+            self.slot = stage0.choose(fs, hashlib.sha256)
+        except SystemExit as reason:
+            raise Wrong(str(reason))
+        self.watch("slot", self.slot)
+        self.fs = fs
+        with fs.open("slot_" + self.slot + "/main.py", "rb") as file:
+            begins = file.read(len(CRASHING))
+        if begins == CRASHING:
+            stage0.crashed(fs, RuntimeError("it crashes"))
+        if begins in (CRASHING, HANGING):
+            return False
         rng = Rng(("%s %d" % (self._label, self.boots)).encode())
-        ports = Ports(
-            self.clock,
-            rng,
-            fs,
-            self.hardware.vault,
-            Partition(self.slot),
-            self.crypto,
-            Board(self),
+        partition = Partition(self.slot, images)
+        self.agent = Agent(
+            Ports(self.clock, rng, fs, self.hardware.vault, partition, self.crypto, Board(self))
         )
-        self.agent = Agent(ports)
         self._life = self.agent.run()
         self._result = None
         self._failure = None
+        return True
 
     def shown(self, event, detail):
         if event == "heartbeat":
