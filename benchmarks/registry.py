@@ -17,6 +17,7 @@ from . import (
     punch_flash,
     punch_server,
     server,
+    updates,
     wear,
     wire,
 )
@@ -38,6 +39,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "punch/drain": punch_drain.measure,
     "punch/server": punch_server.measure,
     "wear": wear.measure,
+    "update": updates.measure,
     "server": server.measure,
     "fleet": fleet.measure,
 }

@@ -20,7 +20,7 @@ from .refusal import Refusal
 log = get_logger("ks_server.device_api")
 
 BODY_TIMEOUT_S: Final = 10.0
-# for one piece of a download: with a piece of 64 KiB, two hundred bytes per second
+# for one piece of a download: with a piece of 256 KiB, nine hundred bytes per second
 STALL_S: Final = 300.0
 # read and thrown away after a refusal, so that a client still sending gets to read the answer
 DRAIN_MAX_BYTES: Final = 256 * 1024
