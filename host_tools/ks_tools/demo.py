@@ -14,6 +14,7 @@ from ks_simulator.proxy import flip_once
 from ks_simulator.report import Report
 
 from .demo_punches import punch_storm
+from .demo_rollout import canary_aborts
 from .demo_stage import BAD_LINE, MARK, PACE, STORY_LIMIT_S, Abandoned, Stage
 
 
@@ -46,6 +47,7 @@ class Demo(Stage):
             self._man_in_the_middle,
             self._stolen_server,
             self._bad_release,
+            self._canary,
         ):
             await scene()
 
@@ -187,3 +189,6 @@ class Demo(Stage):
         after = self.marks()
         await self.each_shows("lives on", "heartbeat", after)
         await self.all_run("1.1.0")
+
+    async def _canary(self) -> None:
+        await canary_aborts(self)

@@ -33,8 +33,8 @@ def demo(
 
     They make keys, get the time, register, heartbeat, perform commands, survive an outage, lose no
     punch through another and two power cuts, take a signed update, refuse forged ones and roll a
-    bad one back. Their waits are an eighth of what the
-    protocol says. Exit status 0 only if every expectation held.
+    bad one back. Then a rollout to a dozen more aborts itself in its canary. Their waits are an
+    eighth of what the protocol says. Exit status 0 only if every expectation held.
     """
     with ExitStack() as stack:
         if keep:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ks_simulator.admin import AdminError, eventually
-from ks_simulator.admin_punches import PunchApi
+from ks_simulator.admin_rollouts import RolloutApi
 from ks_simulator.application import (
     Release,
     build,
@@ -79,7 +79,7 @@ class Stage:
         self.keys = RoleKeys.make()
         self.stranger = RoleKeys.make()
         self.lives: list[asyncio.Task[None]] = []
-        self.api: PunchApi
+        self.api: RolloutApi
         self.network: FaultProxy
 
     def on_change(self, changed: Callable[[], None]) -> None:
@@ -113,7 +113,9 @@ class Stage:
             raise Abandoned from None
         self.network.retarget("127.0.0.1", server.port)
         self.server_url = server.url
-        self.api = await stack.enter_async_context(PunchApi.connect(server.url, server.admin_token))
+        self.api = await stack.enter_async_context(
+            RolloutApi.connect(server.url, server.admin_token)
+        )
         trusted = self.keys.trusted()
         self.check("the server runs with a key of its own", await self._is_current(trusted[0].key))
         roles = ", ".join(f"{key.role} {key.kid}" for key in trusted)

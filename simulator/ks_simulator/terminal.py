@@ -182,6 +182,7 @@ class Terminal:
             await asyncio.sleep(self._crash_pause_s)
             return True
         except Exception as crash:
+            stage_0().crashed(self.fs, crash)
             self._observer("crash", {"CLASS": type(crash).__name__, "TEXT": str(crash)})
             await asyncio.sleep(self._crash_pause_s)
             return True

@@ -21,7 +21,7 @@ from ks_tools.cli import run
 TERMINALS = 24
 PHASES = [5, 30, 100]
 PACE = 20.0
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 DRAWS = 60
 
 

@@ -46,6 +46,8 @@ async def test_those_it_goes_wrong_on_roll_back_and_the_others_run_it(
         assert figures["spoiled_terminals"] == figures["spoiled_tried_it"] == len(hit)
         assert figures["updates_rolled_back"] == len(hit)
         assert figures["crashes"] == 0, "what was planted is counted apart"
+        starts = {"crash": 3, "reset": 10}[way]
+        assert set(fleet.versions.planted.values()) == {starts}
 
 
 def test_who_is_hit_follows_from_seed_id_and_release() -> None:
