@@ -21,10 +21,9 @@ from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
 from .update_state import TRIAL_MS, Progress
 
-# Loaded when there is something for them to do and let go afterwards: a quarter of the code that
-# a heartbeat never needs.
+# Loaded when there is something for them to do, and let go: a heartbeat never needs them.
 SELDOM = (
-    "startup", "effectors", "commands", "performed", "rotation", "new_key", "update",
+    "startup", "factory", "effectors", "commands", "performed", "rotation", "new_key", "update",
     "update_record", "download", "download_record", "trial", "unpack", "slots", "bundle",
     "image_match", "lines", "trust_changes", "config_check", "config_changes", "identity_changes",
     "signing", "command_forms", "segment_read", "plain_time", "toon_table", "toon_text",
@@ -90,9 +89,8 @@ class Agent:
             wait_ms = yield from self._cycle()
             if self.identity.state == life.DORMANT:
                 return
-            reason = self.progress.overdue()
-            if reason is not None and self._trial().give_up(reason):
-                yield Restart("trial: " + reason)
+            if self.progress.on_trial() and self._trial().give_up():
+                yield Restart("trial given up")
             if self.image_on_trial and self.clock.ticks_ms() >= TRIAL_MS:
                 yield Restart("image without a signed round trip")
             if self.config.overdue():
@@ -139,8 +137,7 @@ class Agent:
             return True
         try:
             return self.ports.crypto.prepare(public)
-        except Exception as error:
-            # It would only have made verifying faster.
+        except Exception as error:  # it would only have made verifying faster
             self._not_prepared = public
             self.log.warn("server key not prepared: " + str(error))
             return True
@@ -180,13 +177,12 @@ class Agent:
                 yield from self._converse()
             self._backoff.succeeded()
             at_once = self.identity.state == life.WIPING or self.config.on_trial
-            return 0 if at_once else self.progress.pause_ms(self.rto_s * 1000)
+            return 0 if at_once else self.progress.pause_ms or self.rto_s * 1000
         except Refused as refused:
             return self._after_refusal(refused)
         except PeerError as error:
             return self._after_nonsense(error)
         except OSError as error:
-            self.progress.is_outage = True
             self.ports.board.show("offline", {"reason": str(error)})
             return self._backoff.failed()
 
@@ -223,9 +219,11 @@ class Agent:
             if not self.punches.wants_list(answer["AL1"]):
                 self._not_before_ms["allow list"] = self.clock.ticks_ms() + LIST_PAUSE_MS
         offered = answer.get("FW2") if answer.get("FW_AVAILABLE") == "true" else None
-        if offered is None:
-            self.progress.withdrawn(self)
-        elif self.progress.wanted(offered):
+        if offered is None and self.progress.resumable:
+            from .download_record import forget
+
+            forget(self)
+        elif offered is not None and self.progress.wanted(offered):
             self.ports.board.unload(SELDOM)
             from .update import Updater
 
@@ -325,7 +323,6 @@ class Agent:
         if refused.code == "REVOKED" and self.identity.can("revoked"):
             self._unknown = False  # whoever said so did not sign it
             self.identity.step("revoked")
-        self.progress.is_outage = self.exchange.is_outage or self.identity.state == life.REVOKED
         wait = wait_s(refused.answer, "RTY", RTY_MIN_S, RTY_MAX_S)
         if wait is None:
             wait = wait_s(refused.answer, "RTO", RTO_MIN_S, RTO_MAX_S)
@@ -337,7 +334,6 @@ class Agent:
 
     def _after_nonsense(self, error):
         """An answer that cannot be believed: back off, whatever it says."""
-        self.progress.is_outage = self.exchange.is_outage
         self.ports.board.show("unbelievable", {"code": error.code, "reason": str(error)})
         self.log.warn("answer not believed: " + error.code)
         wait_ms = self._backoff.failed()

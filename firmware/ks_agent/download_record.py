@@ -43,4 +43,5 @@ def forget(agent):
     if record is not None and record["SLOT"] in ("a", "b") and record["SLOT"] != running:
         store.remove("slot_" + record["SLOT"] + PART)
     agent.progress.resumable = False
+    agent.progress.pause_ms = None
     agent.image_stream = None

@@ -21,6 +21,8 @@ MAX_BUNDLE_BYTES = 1024 * 1024
 MAX_IMAGE_BYTES = 2 * MAX_BUNDLE_BYTES
 # Longer than this, no attempt keeps a terminal from heartbeats and from sending punches.
 ATTEMPT_MS = 5 * 60000
+# For heartbeats and punches between two attempts of which the first ran out of time.
+PAUSE_MS = 1000
 
 
 class Updater:
@@ -39,7 +41,7 @@ class Updater:
 
     def update(self, exchange):
         """One whole attempt. Ends in Restart, or with the running release untouched."""
-        self._progress.unfinished = False
+        self._progress.pause_ms = None
         if self._record.halted:
             download_record.forget(self._agent)
             return
@@ -55,7 +57,9 @@ class Updater:
         except (BadSignature, Malformed, UpdateRefused) as refused:
             self._refused(offer, refused)
         except Paused:
-            self._progress.go_on()
+            self._progress.step("link_lost")
+            self._progress.not_before_ms = 0
+            self._progress.pause_ms = PAUSE_MS
         except OSError as error:
             self._failed(offer, error)
 
