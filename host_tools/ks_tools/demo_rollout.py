@@ -92,6 +92,7 @@ class Rollouts:
             if told != self._told:
                 self._told = told
                 self.stage.say(told)
+            self.stage.show(rollout)
             return rollout
 
         return await eventually(look, holds, PATIENCE_S)
@@ -136,6 +137,7 @@ async def canary_aborts(stage: Stage) -> None:
     except (TimeoutError, AdminError) as error:
         stage.check("the rollout comes to its end", False, str(error) or rollouts._told)
     finally:
+        stage.show(None)
         lives.cancel()
         await asyncio.gather(lives, return_exceptions=True)
 

@@ -73,6 +73,7 @@ class Stage:
         self.left_out = ""
         self.architecture = ""
         self.log: list[str] = []
+        self.rollout: dict[str, Any] | None = None
         self.server_url = ""
         self._changed: Callable[[], None] = lambda: None
         self._start = time.monotonic()
@@ -255,6 +256,11 @@ class Stage:
         scene.checks.append(Check(text, ok, detail, scene.title, round(self.seconds, 3)))
         self._changed()
         return ok
+
+    def show(self, rollout: dict[str, Any] | None) -> None:
+        """A rollout to be seen from now on, or none any more."""
+        self.rollout = rollout
+        self._changed()
 
     def say(self, text: str) -> None:
         self.log.append(text)

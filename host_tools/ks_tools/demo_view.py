@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from ks_simulator.events import BAD, GOOD, Event, sentence
 
+from . import rollout_view
 from .console import rich_console
 
 if TYPE_CHECKING:
@@ -89,6 +91,9 @@ def picture(demo: Demo, details: bool = False) -> Group:
             for check in scene.checks
             if details or not scene.is_over or not check.ok
         ]
+    if demo.rollout is not None and not details:
+        now_ms = int(time.time() * 1000)
+        return Group(*parts, Text(""), rollout_view.picture(demo.rollout, (), now_ms))
     return Group(*parts, Text(""), terminals_table(demo))
 
 
