@@ -36,18 +36,15 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 
 def planned(options: argparse.Namespace) -> list[Unit]:
-    """Every phase on every board; two cuts deep once for each size of partitions."""
+    """Every phase on every board; two cuts deep everywhere on one, in samples on others."""
     units: list[Unit] = []
-    sizes = set()
-    for geometry in geometries():
+    for number, geometry in enumerate(geometries()):
         if options.board and geometry.board not in options.board:
             continue
-        is_new = (geometry.vfs, geometry.data) not in sizes
-        sizes.add((geometry.vfs, geometry.data))
         for phase in sweep_phases.PHASES:
             is_wanted = not options.phase or phase.name in options.phase
             if is_wanted and is_on(phase.name, geometry):
-                units += units_of(phase.name, geometry.board, is_new, options.seed)
+                units += units_of(phase.name, geometry.board, number == 0, options.seed)
     return units
 
 

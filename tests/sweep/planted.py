@@ -31,6 +31,7 @@ from ks_agent import (
     store,
     trial,
     trust,
+    unpack,
     update,
     update_record,
 )
@@ -41,11 +42,12 @@ Change = tuple[Any, str, Any]
 
 @dataclass(frozen=True)
 class Mistake:
-    """`changes`: (object, attribute, what it is instead)."""
+    """`changes`: (object, attribute, what it is instead). `at_once`: it does harm without a cut."""
 
     name: str
     phases: tuple[str, ...]
     changes: tuple[Change, ...]
+    at_once: bool
 
     @contextmanager
     def switched_on(self) -> Iterator[None]:
@@ -58,8 +60,8 @@ class Mistake:
 MISTAKES: dict[str, Mistake] = {}
 
 
-def _mistake(name: str, phases: str, *changes: Change) -> None:
-    MISTAKES[name] = Mistake(name, tuple(phases.split()), changes)
+def _mistake(name: str, phases: str, *changes: Change, at_once: bool = False) -> None:
+    MISTAKES[name] = Mistake(name, tuple(phases.split()), changes, at_once)
 
 
 def _before(where: Any, name: str, deed: Callable[..., None]) -> Change:
@@ -105,18 +107,17 @@ _mistake(
 
 
 # Updates.
-def _stage_early(updater: Any, offer: Any, length: Any, manifest_hash: Any, signature: Any) -> Any:
-    manifest = _check_manifest(updater, offer, length, manifest_hash, signature)
-    updater._record.remember(offer, manifest_hash)
-    updater.slots.stage(manifest_hash)
-    return manifest
+def _stage_early(updater: Any, offer: Any, *arguments: Any) -> Any:
+    _begin_slot(updater, offer, *arguments)
+    updater._record.remember(offer, updater._manifest_hash)
+    updater.slots.stage(updater._manifest_hash)
 
 
-_check_manifest: Any = update.Updater._check_manifest
+_begin_slot: Any = update.Updater._begin_slot
 _mistake(
     "the boot record names a slot that is not whole yet",
     "download",
-    (update.Updater, "_check_manifest", _stage_early),
+    (update.Updater, "_begin_slot", _stage_early),
 )
 
 
@@ -128,7 +129,7 @@ def _verify_nothing(fs: Any, sha256: Any, slot: str, manifest_hash: str | None) 
 _mistake(
     "stage 0 believes that a slot is whole",
     "download",
-    (update.Updater, "_check_manifest", _stage_early),
+    (update.Updater, "_begin_slot", _stage_early),
     (stage0, "verify", _verify_nothing),
 )
 _mistake(
@@ -136,15 +137,48 @@ _mistake(
     "confirm",
     _before(trial.Trial, "prove", lambda self: self._slots.confirm()),
 )
+
+
+def _begin_again(self: Any, row: Any, size: int) -> int:
+    count: int = _take_up(self, row, size)
+    if count and self._file is not None:
+        self._file.close()
+        self._file = self._fs.open(self._folder + "/.part", "wb")
+        self._file.write(bytes(count))
+    return count
+
+
+def _believe_file(self: Any) -> None:
+    row = self._row
+    self._sync_and_close()
+    self._row = None
+    self._put("/.part", row)
+
+
+def _believe_slot(self: Any, head: bytes) -> Iterator[Any]:
+    return
+    yield
+
+
+_take_up: Any = unpack.Unpacker._take_up
+_mistake(
+    "what was kept of a file is believed, whatever it is",
+    "download",
+    (unpack.Unpacker, "_take_up", _begin_again),
+    (unpack.Unpacker, "_end_file", _believe_file),
+    (unpack.Unpacker, "verify", _believe_slot),
+)
 _mistake(
     "the security counter is not raised",
     "confirm",
     (trial, "counter_in", lambda vault: 1 << 20),
+    at_once=True,
 )
 _mistake(
     "a try is not counted before it begins",
     "rollback",
     (stage0, "write_record", _nothing),
+    at_once=True,
 )
 
 
@@ -161,12 +195,13 @@ _mistake(
 )
 
 
-def _report_late(self: Any, status: str, text: str) -> None:
+def _report_late(self: Any, status: str, text: str, rows: Any = None, log_id: Any = None) -> None:
     fields = self.fields
-    kept = ("HALTED", "BANNED", "POSTPONED")
-    self.write({key: fields[key] for key in kept if key in fields})
+    self.write(
+        {**{key: fields[key] for key in update_record._KEPT if key in fields}, **(rows or {})}
+    )
     if "FW1" in fields:
-        self.acknowledge(fields, status, text)
+        self.acknowledge(fields, status, text, log_id)
 
 
 _mistake(
@@ -286,6 +321,7 @@ _mistake(
     "a configuration is taken before it is proven",
     "config-failed",
     (config_changes, "try_out", _accept_at_once),
+    at_once=True,
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import sweep_phases
+from sweep_terminal import Wrong
 
 from . import residue
 from .cutting import (
@@ -28,15 +29,16 @@ from .world import Geometry, geometries
 
 SLICE = 120
 DEEP_SLICE = 3
-# Where not every recovery is cut: each so many-th, with this many cuts of its own.
+# Where not every recovery is cut: each so many-th, at each so many-th place.
 SAMPLE_EVERY = 37
+SECOND_EVERY = 5
 FAILURES_KEPT = 3
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Cuts `first`, `first + step`, ... of a phase's list, `count` of them. `depth` 2: everywhere
-    in the recoveries from these.
+    """Cuts `first`, `first + step`, ... of a phase's list, `count` of them. `depth` 2: at each
+    `second`-th place in the recoveries from these.
     """
 
     phase: str
@@ -46,6 +48,7 @@ class Unit:
     step: int
     count: int
     seed: int = 0
+    second: int = 1
 
 
 @dataclass
@@ -122,7 +125,7 @@ def _cut(unit: Unit, result: Result) -> None:
                 result.add(name, error)
             continue
         if unit.depth == 2:
-            _cut_recovery(phase, again, name, cut, unit.seed, known, result)
+            _cut_recovery(phase, again, name, cut, unit, known, result)
 
 
 def _cut_recovery(
@@ -130,12 +133,13 @@ def _cut_recovery(
     recording: Recording,
     name: str,
     first: Cut,
-    seed: int,
+    unit: Unit,
     known: dict[str, object],
     result: Result,
 ) -> None:
-    cutter = Cutter(recording, seed)
-    for second in positions(recording, 0, len(recording.tape)):
+    cutter = Cutter(recording, unit.seed)
+    places = positions(recording, 0, len(recording.tape))
+    for second in islice(places, first.operation % unit.second, None, unit.second):
         result.cuts += 1
         try:
             recover(phase, cutter.after(second), f"{first} {second}", known)
@@ -162,7 +166,7 @@ def units_of(phase: str, board: str, every: bool, seed: int = 0) -> list[Unit]:
         ]
     else:
         units += [
-            Unit(phase, board, 2, first, total, 1, seed)
+            Unit(phase, board, 2, first, total, 1, seed, SECOND_EVERY)
             for first in range(seed % SAMPLE_EVERY, total, SAMPLE_EVERY)
         ]
     return units
@@ -186,10 +190,10 @@ def do_mistake(name: str) -> Result:
 def _is_noticed(phase: object, start: Start, name: str, board: str, result: Result) -> bool:
     try:
         recording = record(phase, start)
-    except Exception as error:
-        # Some do harm even without a cut; that counts, but says so.
-        result.add(f"{name}:{board}:none", error)
-        return True
+    except Wrong as error:
+        if MISTAKES[result.name].at_once:
+            result.add(f"{name}:{board}:none", error)
+        return MISTAKES[result.name].at_once
     cutter = Cutter(recording, 0)
     for cut in positions(recording, *recording.window(phase)):
         result.cuts += 1

@@ -13,7 +13,7 @@ from fakes import RELEASE_SEED
 from sweep_server import D1, HOST, OTHER_HOST, SEEDS, Release, public_text, trust_rows
 from sweep_terminal import BAD_IMAGE, CRASHING, HANGING, Wrong
 
-from ks_agent import allow_pages, bundle, journal, signing, timetext, toon
+from ks_agent import allow_pages, bundle, journal, signing, timetext, toon, unpack
 from ks_agent.ports import COUNTER, KEY, KEY_NEXT
 from ks_agent.store import Store, as_text
 from ks_agent.trust import ADMIN, RELEASE, ROLES
@@ -94,6 +94,7 @@ class Phase:
     deep = False
     kept = 16
     sync_bytes = 16384
+    unpack_sync_bytes = 8192
     keeps_key = True
     # Only on boards with partitions for two images.
     needs_images = False
@@ -124,6 +125,7 @@ class Phase:
         """Before each run of the phase, the one that is cut and those after a cut."""
         journal.KEPT = self.kept
         allow_pages.SYNC_BYTES = self.sync_bytes
+        unpack.SYNC_BYTES = self.unpack_sync_bytes
 
     def resume(self):
         """Before each run after a cut."""
@@ -282,6 +284,7 @@ class Download(Updating):
     """The offer, the download, the files in the other slot."""
 
     name = "download"
+    unpack_sync_bytes = 1024
 
     def window(self, events, end):
         return 0, count_at(events, "update_staged")
@@ -347,6 +350,8 @@ class Rollback(Updating):
         return terminal.slot == "a" and bool(self.said(terminal)) and terminal.beats >= 3
 
     def check(self, terminal, told):
+        if [kind for kind, _ in told].count("update_staged") > 1:
+            raise Wrong("a release that was given up is tried again")
         for status, text in self.said(terminal):
             if status != "ERROR" or not text.startswith("ROLLED_BACK"):
                 raise Wrong("said of the update: %s %s" % (status, text))
