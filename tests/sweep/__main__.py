@@ -31,6 +31,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     help_text = "PHASE:BOARD:CUT[:CUT] as a failure names it; prints a digest of what it ends in"
     parser.add_argument("--replay", action="append", default=[], help=help_text)
     parser.add_argument("--mistake", help="with --replay: under this planted bug")
+    parser.add_argument("--real", action="store_true", help="with --replay: with real signatures")
     parser.add_argument("--planted-only", action="store_true", help="only the planted bugs")
     return parser.parse_args(given)
 
@@ -51,7 +52,7 @@ def planned(options: argparse.Namespace) -> list[Unit]:
 def main(given: list[str]) -> int:
     options = arguments(given)
     for text in options.replay:
-        print(replay(text, options.seed, options.mistake))
+        print(replay(text, options.seed, options.mistake, options.real))
     if options.replay:
         return 0
     began = time.monotonic()

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import sweep_phases
+from fake_ports import CRYPTO
 from sweep_terminal import Wrong
+
+from ks_crypto.port import Ed25519Crypto
 
 from . import residue
 from .cutting import (
@@ -32,13 +35,15 @@ DEEP_SLICE = 3
 # Where not every recovery is cut: each so many-th, at each so many-th place.
 SAMPLE_EVERY = 37
 SECOND_EVERY = 5
+# And each so many-th cut once more with real signatures.
+REAL_EVERY = 11
 FAILURES_KEPT = 3
 
 
 @dataclass(frozen=True)
 class Unit:
     """Cuts `first`, `first + step`, ... of a phase's list, `count` of them. `depth` 2: at each
-    `second`-th place in the recoveries from these.
+    `second`-th place in the recoveries from these. `real`: with Ed25519, not with quick hashes.
     """
 
     phase: str
@@ -49,6 +54,7 @@ class Unit:
     count: int
     seed: int = 0
     second: int = 1
+    real: bool = False
 
 
 @dataclass
@@ -78,10 +84,10 @@ def is_on(phase: str, geometry: Geometry) -> bool:
     return geometry.has_images or not sweep_phases.phase_named(phase).needs_images
 
 
-def recorded(phase: str, board: str) -> tuple[object, Recording]:
+def recorded(phase: str, board: str, crypto: object = CRYPTO) -> tuple[object, Recording]:
     """The phase and a run of it that nothing interrupted."""
     made = sweep_phases.phase_named(phase)
-    return made, record(made, prepared(made, geometry_of(board)))
+    return made, record(made, prepared(made, geometry_of(board), crypto), crypto)
 
 
 def count_cuts(phase: str, board: str) -> int:
@@ -110,7 +116,8 @@ def do_unit(unit: Unit) -> Result:
 
 
 def _cut(unit: Unit, result: Result) -> None:
-    phase, recording = recorded(unit.phase, unit.board)
+    crypto = Ed25519Crypto() if unit.real else CRYPTO
+    phase, recording = recorded(unit.phase, unit.board, crypto)
     known = facts(recording.start)
     cutter = Cutter(recording, unit.seed)
     for cut in _chosen(positions(recording, *recording.window(phase)), unit):
@@ -119,10 +126,10 @@ def _cut(unit: Unit, result: Result) -> None:
         if unit.depth == 1:
             result.cuts += 1
         try:
-            again = recover(phase, left, str(cut), known)
+            again = recover(phase, left, str(cut), known, crypto)
         except CutFailed as error:
             if unit.depth == 1:
-                result.add(name, error)
+                result.add(name + " --real" * unit.real, error)
             continue
         if unit.depth == 2:
             _cut_recovery(phase, again, name, cut, unit, known, result)
@@ -153,7 +160,10 @@ def _chosen(cuts: Iterator[Cut], unit: Unit) -> Iterator[Cut]:
 
 def units_of(phase: str, board: str, every: bool, seed: int = 0) -> list[Unit]:
     """All cuts of a phase on a board, and cuts of their recoveries: `every` one, or a sample."""
-    total = count_cuts(phase, board)
+    try:
+        total = count_cuts(phase, board)
+    except Exception:
+        return [Unit(phase, board, 1, 0, 1, 1, seed)]  # which says what is wrong
     made = sweep_phases.phase_named(phase)
     units = [
         Unit(phase, board, 1, first, 1, min(SLICE, total - first), seed)
@@ -169,6 +179,7 @@ def units_of(phase: str, board: str, every: bool, seed: int = 0) -> list[Unit]:
             Unit(phase, board, 2, first, total, 1, seed, SECOND_EVERY)
             for first in range(seed % SAMPLE_EVERY, total, SAMPLE_EVERY)
         ]
+    units.append(Unit(phase, board, 1, seed % REAL_EVERY, REAL_EVERY, total, seed, 1, True))
     return units
 
 
@@ -205,18 +216,18 @@ def _is_noticed(phase: object, start: Start, name: str, board: str, result: Resu
     return False
 
 
-def replay(text: str, seed: int = 0, mistake: str | None = None) -> str:
+def replay(text: str, seed: int = 0, mistake: str | None = None, real: bool = False) -> str:
     """Do one cut again, or two; the digest of what it ends in. Raises CutFailed."""
     with redirect_stdout(io.StringIO()):
-        return _replay(text, seed, mistake)
+        return _replay(text, seed, mistake, Ed25519Crypto() if real else CRYPTO)
 
 
-def _replay(text: str, seed: int, mistake: str | None) -> str:
+def _replay(text: str, seed: int, mistake: str | None, crypto: object) -> str:
     name, board, *cuts = text.split(":")
     phase = sweep_phases.phase_named(name)
-    start = prepared(phase, geometry_of(board))
+    start = prepared(phase, geometry_of(board), crypto)
     with MISTAKES[mistake].switched_on() if mistake else nullcontext():
-        recording = record(phase, start)
+        recording = record(phase, start, crypto)
         known = facts(start)
         label = []
         for each in cuts:
@@ -225,5 +236,5 @@ def _replay(text: str, seed: int, mistake: str | None) -> str:
             cut = Cut.parse(each)
             label.append(str(cut))
             left = Cutter(recording, seed).after(cut)
-            recording = recover(phase, left, " ".join(label), known)
+            recording = recover(phase, left, " ".join(label), known, crypto)
     return recording.end.digest()

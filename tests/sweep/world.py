@@ -175,7 +175,7 @@ class Hardware:
         self.vault = Vault(image.vault, self.tape)
 
     def mount(self) -> TwoFs:
-        """The stock start-up mounts vfs, boot.py mounts data: nothing may make them format it."""
+        """The stock start-up mounts vfs, boot.py data, no less careful: neither may be formatted."""
         vfs, data = [_mounted(self.image.flashes[name], name) for name in (VFS, DATA)]
         return TwoFs(vfs, data)
 
@@ -222,12 +222,25 @@ class QuickReader(LittleFsFile):
 
 
 def _mounted(flash: SharedFlash, name: str) -> LittleFsPort:
+    stock_startup(flash, name)
     try:
         return QuickPort(flash)
     except OSError as error:
-        erased = not flash.blocks[0].strip(b"\xff")
-        deed = "would format it" if erased else "would never start"
-        raise StartupFormats(f"{name} cannot be mounted, and the start-up {deed}") from error
+        raise StartupFormats(f"{name} cannot be mounted") from error
+
+
+def stock_startup(flash: SharedFlash, name: str) -> None:
+    """What the frozen `_boot.py` and `inisetup.py` of MicroPython's ESP32 images do to `vfs`.
+
+    `vfs.mount` takes it for LittleFS when block 0 or 1 begins as its superblock does
+    (extmod/vfs.c, mp_vfs_autodetect). Otherwise mounting fails, and inisetup formats a flash whose
+    block 0 reads as erased, and prints a message for ever where it does not. Raises StartupFormats.
+    """
+    if any(flash.blocks[block][8:16] == b"littlefs" for block in (0, 1)):
+        return
+    if not flash.blocks[0].strip(b"\xff"):
+        raise StartupFormats(f"{name} would be formatted by the stock start-up")
+    raise StartupFormats(f"{name} is no file system any more for the stock start-up")
 
 
 class TwoFs:
