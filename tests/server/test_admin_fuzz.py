@@ -37,6 +37,8 @@ NAMES = (
     *("d2", "seen_before", "cmd1", "fw1", "subject", "site", "time_zone", "allow_list", "zone"),
     *("external_id", "cards", "active_from", "active_to", "credential", "employee_id", "e1"),
     *("person", "jid", "day", "from", "to", "format", "kind", "open", "first_seq", "last_seq"),
+    *("phases", "filter", "soak_s", "automatic", "abort_share", "abort_min", "abort_count"),
+    *("penalty", "downloads_at_once", "types", "models", "sites", "versions", "devices"),
 )
 names = st.sampled_from(NAMES)
 forms = st.dictionaries(names, values | st.sampled_from(["dev_1", "WIPE", "RESTART"]), max_size=5)

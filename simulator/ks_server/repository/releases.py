@@ -213,7 +213,7 @@ def _newest(
 async def _read_view(connection: AsyncConnection, now_ms: int) -> _View:
     signed = (await connection.execute(_signed)).all()
     of_release: dict[str, list[Rollout]] = {}
-    for row in (await connection.execute(select(rollouts))).all():
+    for row in (await connection.execute(select(rollouts).order_by(rollouts.c.id))).all():
         of_release.setdefault(row.fw1, []).append(rollout_of(row))
     found = [
         _candidate(_release_of(row))
@@ -244,7 +244,7 @@ async def _rolled_out(
     begun = await _devices(connection, _begun)
     places = await _devices(connection, _limited.where(holds_place(now_ms)))
     found = []
-    for fw1 in signed.keys() & of_release.keys():
+    for fw1 in sorted(signed.keys() & of_release.keys()):
         for rollout in of_release[fw1]:
             if rollout.state not in (*OFFERING, "paused"):
                 continue
