@@ -207,10 +207,15 @@ def after_ack(held: Held, ack1: str, ack2: str | None, penalty: int) -> Held | N
 
 
 def shown_state(held: Held | None, runs_it: bool, is_offline: bool) -> str:
-    """The state that people see; "offline" only while something is expected of the device."""
-    state = "waiting" if held is None else held.state
+    """The state that people see; "offline" only while something is expected of the device.
+
+    One that rolled back has banned the release: it is offered that again, and does not fetch it.
+    """
     if runs_it:
         return "updated"
+    state = "waiting" if held is None else held.state
+    if held is not None and (state, held.outcome) == ("offered", "rolled_back"):
+        return "rolled_back"
     return "offline" if is_offline and state in ("waiting", *UNDER_WAY) else state
 
 

@@ -73,6 +73,7 @@ async def count(connection: AsyncConnection, rollout: Rollout, moment: Moment) -
             _runs_it(release).label("runs_it"),
             _is_offline(moment).label("is_offline"),
             _held.state.label("held_state"),
+            _held.outcome,
             case((_held.failures > 0, 1), else_=0).label("has_failed"),
             _installed(release).label("installed"),
         )
@@ -82,16 +83,17 @@ async def count(connection: AsyncConnection, rollout: Rollout, moment: Moment) -
         shown.c.runs_it,
         shown.c.is_offline,
         shown.c.held_state,
+        shown.c.outcome,
         shown.c.has_failed,
         shown.c.installed,
     )
     rows = (await connection.execute(select(*kinds, func.count()).group_by(*kinds))).all()
     states: Counter[str] = Counter()
     failing = 0
-    for runs_it, is_offline, held_state, has_failed, version, number in rows:
+    for runs_it, is_offline, held_state, outcome, has_failed, version, number in rows:
         if held_state is None and not _is_older(release, version):
             continue
-        held = None if held_state is None else Held(held_state, None, has_failed)
+        held = None if held_state is None else Held(held_state, outcome, has_failed)
         state = shown_state(held, bool(runs_it), bool(is_offline))
         states[state] += number
         failing += number if has_failed and state != "updated" else 0
