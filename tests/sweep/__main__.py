@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("", "firmware", "simulator", "host_tools", "tests/core", "tests/power/device")
 sys.path[:0] = [str(ROOT / path) for path in PATHS]
 
+from tests.sweep import runner  # noqa: E402
 from tests.sweep.planted import MISTAKES  # noqa: E402
-from tests.sweep.runner import Result, Unit, do_mistake, do_unit, is_on, replay, units_of  # noqa: E402
 from tests.sweep.world import geometries  # noqa: E402
 
 import sweep_phases  # noqa: E402  isort: skip
@@ -36,37 +36,37 @@ def arguments(given: list[str]) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def planned(options: argparse.Namespace) -> list[Unit]:
+def planned(options: argparse.Namespace) -> list[runner.Unit]:
     """Every phase on every board; two cuts deep everywhere on one, in samples on others."""
-    units: list[Unit] = []
+    units: list[runner.Unit] = []
     for number, geometry in enumerate(geometries()):
         if options.board and geometry.board not in options.board:
             continue
         for phase in sweep_phases.PHASES:
             is_wanted = not options.phase or phase.name in options.phase
-            if is_wanted and is_on(phase.name, geometry):
-                units += units_of(phase.name, geometry.board, number == 0, options.seed)
+            if is_wanted and runner.is_on(phase.name, geometry):
+                units += runner.units_of(phase.name, geometry.board, number == 0, options.seed)
     return units
 
 
 def main(given: list[str]) -> int:
     options = arguments(given)
     for text in options.replay:
-        print(replay(text, options.seed, options.mistake, options.real))
+        print(runner.replay(text, options.seed, options.mistake, options.real))
     if options.replay:
         return 0
     began = time.monotonic()
     units = [] if options.planted_only else planned(options)
     names = list(MISTAKES) if not options.phase else []
-    totals: dict[str, Result] = {}
+    totals: dict[str, runner.Result] = {}
     caught = 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        swept = [pool.submit(do_unit, unit) for unit in units]
-        planted = [pool.submit(do_mistake, name) for name in names]
+        swept = [pool.submit(runner.do_unit, unit) for unit in units]
+        planted = [pool.submit(runner.do_mistake, name) for name in names]
         for future in as_completed(swept):
             result = future.result()
-            total = totals.setdefault(result.name, Result(result.name))
+            total = totals.setdefault(result.name, runner.Result(result.name))
             total.cuts += result.cuts
             total.failed += result.failed
             for text, error in result.failures:

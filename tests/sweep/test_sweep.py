@@ -20,7 +20,7 @@ from tools.micropython import ROOT
 PHASES = [phase.name for phase in sweep_phases.PHASES]
 BOARDS = [geometry.board for geometry in geometries()]
 # One deep, and with every cut of one recovery.
-CUTS = 12
+CUTS = 8
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -175,7 +175,7 @@ class Hardware:
         self.vault = Vault(image.vault, self.tape)
 
     def mount(self) -> TwoFs:
-        """The stock start-up mounts vfs, boot.py data, no less careful: neither may be formatted."""
+        """The stock start-up mounts vfs, boot.py data: neither may ever be formatted."""
         vfs, data = [_mounted(self.image.flashes[name], name) for name in (VFS, DATA)]
         return TwoFs(vfs, data)
 
