@@ -64,13 +64,18 @@ def main(given: list[str]) -> int:
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
         swept = [pool.submit(runner.do_unit, unit) for unit in units]
         planted = [pool.submit(runner.do_mistake, name) for name in names]
-        for future in as_completed(swept):
+        for done, future in enumerate(as_completed(swept), 1):
             result = future.result()
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(swept)} parts", end="", file=sys.stderr)
             total = totals.setdefault(result.name, runner.Result(result.name))
             total.cuts += result.cuts
             total.failed += result.failed
             for text, error in result.failures:
-                print(f"FAILED {error}\n  {COMMAND % replay_arguments(text, options.seed)}")
+                print(
+                    f"FAILED {error}\n  {COMMAND % replay_arguments(text, options.seed)}",
+                    flush=True,
+                )
         for future in as_completed(planted):
             result = future.result()
             caught += bool(result.failed)

@@ -2,6 +2,7 @@
 
 from sweep_basis import Phase
 from sweep_releases import BAD, NEW, STUCK, make_release
+from sweep_server import HOST, SEEDS
 from sweep_terminal import BAD_IMAGE, Wrong
 
 from ks_agent.ports import COUNTER
@@ -136,6 +137,37 @@ class Reset(Rollback):
     deep = False
     version = "1.3.0"
     files = STUCK
+
+
+class Outage(Updating):
+    """The server is away when the new release starts, for longer than a bad release would get."""
+
+    name = "trial-outage"
+    away_ms = 20 * 60000
+
+    def window(self, events, end):
+        return count_at(events, "update_trial"), end
+
+    def act(self, terminal):
+        is_away = terminal.slot == "b" and terminal.clock.ticks < self.away_ms
+        terminal.server.hosts = () if is_away else (HOST,)
+        return False
+
+
+class Mute(Rollback):
+    """The new release reaches a server whose answers it cannot believe: 15 minutes, no more."""
+
+    name = "trial-mute"
+    deep = False
+    version = "1.1.0"
+    files = NEW
+
+    def window(self, events, end):
+        return count_at(events, "update_trial"), end
+
+    def act(self, terminal):
+        terminal.server.seeds = (b"Z" * 32,) if terminal.slot == "b" else SEEDS[:1]
+        return False
 
 
 class Image(Updating):
