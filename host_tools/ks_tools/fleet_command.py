@@ -21,11 +21,20 @@ if TYPE_CHECKING:
 
     from ks_simulator.fleet import Fleet, FleetPlan
     from ks_simulator.report import Report
+    from ks_simulator.spoiled import Spoiling
 
 PLAIN_INTERVAL_S = 5.0
 LIVE_INTERVAL_S = 0.25
 OWN_SERVER_RTO_S = "10"
 SHOWN_TERMINALS = 12
+
+SpoilOption = Annotated[
+    str, typer.Option(metavar="FW1", help="This release goes wrong on a share of them.")
+]
+SpoilShareOption = Annotated[
+    float, typer.Option(min=0, max=1, help="With --spoil: on how many of them.")
+]
+SpoilWayOption = Annotated[str, typer.Option(help="With --spoil: crash, or reset, at every start.")]
 
 
 def fleet(
@@ -56,15 +65,9 @@ def fleet(
     outage: Annotated[
         float, typer.Option(min=0, help="Seconds without a network, from when a storm begins.")
     ] = 0,
-    spoil: Annotated[
-        str, typer.Option(metavar="FW1", help="This release goes wrong on a share of them.")
-    ] = "",
-    spoil_share: Annotated[
-        float, typer.Option(min=0, max=1, help="With --spoil: on how many of them.")
-    ] = 1,
-    spoil_way: Annotated[
-        str, typer.Option(help="With --spoil: crash at every start, or reset.")
-    ] = "crash",
+    spoil: SpoilOption = "",
+    spoil_share: SpoilShareOption = 1,
+    spoil_way: SpoilWayOption = "crash",
     report: Annotated[
         Path | None, typer.Option(help="Write the report: JSON, or JUnit XML for *.xml.")
     ] = None,
@@ -83,12 +86,7 @@ def fleet(
     from ks_simulator.fleet import FleetPlan
     from ks_simulator.link import Faults
     from ks_simulator.people import Traffic
-    from ks_simulator.spoiled import WAYS, Spoiling
 
-    if spoil:
-        check_id(spoil, "FW1")
-    if spoil_way not in WAYS:
-        raise ToolError(f"no way {spoil_way!r} to go wrong: one of {', '.join(WAYS)}")
     plan = FleetPlan(
         devices,
         seed=seed,
@@ -97,7 +95,7 @@ def fleet(
         pace=pace,
         faults=Faults(loss, loss, delay_ms),
         traffic=Traffic(punches, storm, outage),
-        spoiling=Spoiling(spoil, spoil_share, spoil_way) if spoil else None,
+        spoiling=_spoiling(spoil, spoil_share, spoil_way),
     )
     outcome = uvloop.run(_fleet(plan, server.rstrip("/"), data, quiet=as_json))
     if report is not None:
@@ -108,6 +106,15 @@ def fleet(
         _summary(outcome)
     if not outcome.ok:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _spoiling(fw1: str, share: float, way: str) -> Spoiling | None:
+    """What goes wrong, if anything. Raises ToolError."""
+    from ks_simulator.spoiled import WAYS, Spoiling
+
+    if way not in WAYS:
+        raise ToolError(f"no way {way!r} to go wrong: one of {', '.join(WAYS)}")
+    return Spoiling(check_id(fw1, "FW1"), share, way) if fw1 else None
 
 
 async def _fleet(plan: FleetPlan, server: str, data: Path | None, quiet: bool) -> Report:
