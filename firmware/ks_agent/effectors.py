@@ -66,10 +66,11 @@ class Effectors:
         if name in ("TRUST_KEY", "DISTRUST_KEY"):
             try:
                 payload = lines.decode(row.get("CMD3", "").encode(), 4096)
-                trusted = agent.trust.has(payload["ROLE"], payload["KEY"])
+                if name == "DISTRUST_KEY":  # one that never was trusted is not distrusted by that
+                    return payload["KEY"] in agent.trust.distrusted
+                return agent.trust.has(payload["ROLE"], payload["KEY"])
             except (Malformed, KeyError):
                 return False
-            return trusted == (name == "TRUST_KEY")
         return False
 
     def restart(self, command, payload):

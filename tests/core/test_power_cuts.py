@@ -44,3 +44,25 @@ def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice
             if not cut:
                 break
         assert not cut, name
+
+
+def test_a_distrusted_key_that_never_was_trusted_is_said_to_be_so_only_when_it_is():
+    key = public_text(b"N" * 32)
+    for operations in range(40):
+        terminal = ready()
+        fields = "ROLE:release|KEY:" + key
+        row = terminal.server.command("DISTRUST_KEY", 1, fields, admins=ADMIN_SEEDS)
+        terminal.fs.operations_left = operations
+        try:
+            acknowledgement(terminal, row)
+            terminal.run_cycle()
+            cut = False
+        except PowerCut:
+            cut = True
+        terminal.fs.operations_left = -1
+        terminal.boot()
+        said = acknowledgement(terminal, row)
+        assert said.startswith("OK") == (key in terminal.agent.trust.distrusted), said
+        if not cut:
+            break
+    assert not cut and operations > 8

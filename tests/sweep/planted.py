@@ -14,6 +14,7 @@ from ks_agent import (
     identity_changes,
     journal,
     journal_read,
+    lines,
     performed,
     punch_upload,
     rotation,
@@ -106,6 +107,21 @@ mistake(
     "the trust store is written key by key",
     "link trust-change",
     (trust.Trust, "write", _trust_one_by_one),
+)
+
+
+def _not_trusted(self: Any, name: str, row: Any) -> Any:
+    if name != "DISTRUST_KEY":
+        return _visible(self, name, row)
+    payload = lines.decode(row["CMD3"].encode(), 4096)
+    return not self._agent.trust.has(payload["ROLE"], payload["KEY"])
+
+
+_visible: Any = effectors.Effectors.visible
+mistake(
+    "a key that is not trusted is taken for one that was distrusted",
+    "distrust",
+    (effectors.Effectors, "visible", _not_trusted),
 )
 
 

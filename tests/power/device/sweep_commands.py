@@ -139,6 +139,26 @@ class TrustKey(Commanded):
             raise Wrong("the release key is gone")
 
 
+class Distrust(Commanded):
+    """A key that never was trusted: nothing but the list of distrusted ones tells that it was
+    performed.
+    """
+
+    name = "distrust"
+
+    def begin(self, terminal):
+        remove = "KEY:%s|ROLE:release" % public_text(terminal.crypto, EXTRA_SEED)
+        self.commands = (("DISTRUST_KEY", remove, True),)
+        Commanded.begin(self, terminal)
+
+    def check(self, terminal, told):
+        self.commands = (None,)
+        Commanded.check(self, terminal, told)
+        key = public_text(terminal.crypto, EXTRA_SEED)
+        if (self.outcome(terminal, 0)[0] == "OK") != (key in terminal.agent.trust.distrusted):
+            raise Wrong("a key is not distrusted, and was said to be")
+
+
 class Links(Phase):
     """The server's key has changed three times while the terminal was off."""
 
