@@ -8,7 +8,7 @@ has PATH, SHA256 and SIZE of the file, and where files are packed, PACKED: its b
 Fewer than SIZE are raw deflate with a window of 2^WBITS bytes, as many are the file itself.
 """
 
-from . import signing, tokens, toon, utf8
+from . import envelope, tokens, toon, utf8
 from .errors import Malformed
 
 HEAD_BYTES = 128
@@ -52,7 +52,7 @@ def parse_head(head):
     signature = signature.rstrip(" ")
     if not found or not tokens.is_integer(length) or not 0 < int(length) <= MANIFEST_MAX_BYTES:
         raise Malformed("bad manifest length")
-    signing.unb64(signature, 64)
+    envelope.unb64(signature, 64)
     return int(length), signature
 
 

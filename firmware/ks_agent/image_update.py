@@ -12,8 +12,7 @@ from .errors import Malformed, UpdateRefused
 from .ports import COUNTER
 from .slots import Slots
 from .store import STATE
-from .trial import counter_in
-from .update_record import UpdateRecord
+from .update_record import UpdateRecord, counter_in
 
 PATH = STATE + "image.toon"
 FILE = "micropython.bin"

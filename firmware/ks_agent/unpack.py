@@ -8,8 +8,8 @@ from .bundle import HEAD_BYTES, packed_bytes
 from .download import Stale
 from .download_record import PART
 from .effects import Sleep
+from .envelope import hex_text
 from .errors import Malformed, UpdateRefused
-from .signing import hex_text
 from .slots import MANIFEST, folder
 
 # A file on its way from the running slot, or out of `.part`.

@@ -5,20 +5,16 @@ verify, and version, type, counter, expiry, size and hash all belong together. A
 where it was, over broken links and restarts; both signatures are verified anew each time.
 """
 
-from . import bundle, download_record, signing, tokens
+from . import bundle, download_record, envelope
 from .download import ENOSPC, Gone, Paused, Source, Stale
 from .download_record import MANIFEST_PATH, SIGNATURE
 from .effects import Restart
 from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import image_tokens
 from .slots import MANIFEST, Slots, folder
-from .timetext import parse_ms
-from .trial import counter_in
-from .trust import RELEASE, SERVER
 from .update_record import UpdateRecord
 
-MAX_BUNDLE_BYTES = 1024 * 1024
-MAX_IMAGE_BYTES = 2 * MAX_BUNDLE_BYTES
+CHECKS = ("release_check", "image_match", "signing")
 # Longer than this, no attempt keeps a terminal from heartbeats and from sending punches.
 ATTEMPT_MS = 5 * 60000
 # For heartbeats and punches between two attempts of which the first ran out of time.
@@ -32,7 +28,6 @@ class Updater:
         self._agent = agent
         self._ports = agent.ports
         self._store = agent.store
-        self._trust = agent.trust
         self._clock = agent.clock
         self._progress = agent.progress
         self.slots = Slots(agent.ports, agent.store)
@@ -74,7 +69,10 @@ class Updater:
         self._agent.log.warn("update: " + str(error))
 
     def _install(self, offer):
-        self._check_offer(offer)
+        from .release_check import check_offer
+
+        check_offer(self._agent, offer)
+        del check_offer
         self._ports.board.show("update_offered", {"FW1": offer["FW1"], "FW2": offer["FW2"]})
         record = download_record.read(self._store, offer, self.slots.inactive)
         etag = record.get("ETAG") if record is not None else None
@@ -86,6 +84,7 @@ class Updater:
             head = yield from self._fetch_head(source)
             yield from self._fetch_manifest(offer, source, head)
             manifest = self._check_manifest(offer, head, MANIFEST_PATH)
+        self._ports.board.unload(CHECKS)
         self._progress.step("manifest_trusted")
         if manifest["KIND"] == bundle.IMAGE:
             yield from self._install_image(offer, head, manifest)
@@ -103,22 +102,6 @@ class Updater:
 
         start = bundle.HEAD_BYTES + bundle.parse_head(head)[0]
         yield from ImageUpdate(self._agent).install(offer, manifest, start)
-
-    def _check_offer(self, offer):
-        for key in ("FW1", "FW2", "FW3", "FW4", "FW5", "FW_SIG"):
-            if not isinstance(offer.get(key), str):
-                raise UpdateRefused("MISSING_TOKEN", "an offer without " + key)
-            tokens.check_value(key, offer[key])
-
-        def verify(public):
-            signing.verify_release(self._ports.crypto, public, offer)
-
-        self._trust.verify_any(SERVER, verify)
-        bundle.version(offer["FW2"])
-        has_images = self._ports.partition.images is not None
-        most = MAX_IMAGE_BYTES if has_images else MAX_BUNDLE_BYTES
-        if not bundle.HEAD_BYTES < int(offer["FW5"]) <= most:
-            raise UpdateRefused("TOO_LARGE", "no room for a bundle of this size")
 
     def _kept(self, offer, record):
         """Head and manifest of a download that was begun; None, None where none can go on."""
@@ -152,55 +135,14 @@ class Updater:
         digest = self._ports.crypto.sha256()
         for piece in self.slots.pieces(path):
             digest.update(piece)
-        return signing.hex_text(digest.digest())
+        return envelope.hex_text(digest.digest())
 
     def _check_manifest(self, offer, head, path):
         """The manifest in a file, once it is the release's, for this terminal, and in time."""
-        length, signature = bundle.parse_head(head)
-        text = signing.manifest_hash_text(self._digest_of(path))
+        from .release_check import check_manifest
 
-        def verify(public):
-            signing.verify_text(self._ports.crypto, public, text, signature)
-
-        self._trust.verify_any(RELEASE, verify)
-        manifest = bundle.read_manifest(self._ports.fs, path)
-        self._check_kind(offer, manifest)
-        if manifest["FW1"] != offer["FW1"] or manifest["FW2"] != offer["FW2"]:
-            raise UpdateRefused("MIX_AND_MATCH", "the manifest is of another release")
-        self._check_terminal(manifest)
-        if int(manifest["COUNTER"]) < counter_in(self._ports.vault):
-            raise UpdateRefused("ROLLBACK", "the security counter is behind")
-        if not self._clock.synced or parse_ms(manifest["EXPIRES"]) <= self._clock.now_ms():
-            raise UpdateRefused("EXPIRED", "the release has expired")
-        if manifest.bundle_bytes(length) != int(offer["FW5"]):
-            raise UpdateRefused("SIZE", "the size does not belong to the manifest")
         self._manifest_hash = self._digest_of(path)
-        return manifest
-
-    def _check_terminal(self, manifest):
-        if self._agent.identity.get("D2") not in manifest["TYPES"].split(","):
-            raise UpdateRefused("WRONG_TYPE", "for another type of device")
-        boards = manifest.get("BOARD")
-        if boards is not None and self._ports.board.name not in boards.split(","):
-            raise UpdateRefused("WRONG_BOARD", "for another board")
-        if int(manifest.get("STAGE0", "1")) > self._ports.partition.stage0:
-            raise UpdateRefused("STAGE0", "needs a newer stage 0")
-
-    def _check_kind(self, offer, manifest):
-        """An image has versions of its own, which its installation compares."""
-        images = self._ports.partition.images
-        if manifest["KIND"] == bundle.IMAGE and images is not None:
-            return
-        if manifest["KIND"] != bundle.APPLICATION:
-            raise UpdateRefused("KIND", "nothing that this terminal installs")
-        if bundle.version(offer["FW2"]) <= bundle.version(self._progress.version):
-            raise UpdateRefused("DOWNGRADE", "not newer than what runs")
-        if max(int(offer["FW5"]), manifest.slot_bytes()) > MAX_BUNDLE_BYTES:
-            raise UpdateRefused("TOO_LARGE", "no room for files of this size")
-        if images is not None:
-            from .image_match import image_allows
-
-            image_allows(manifest, images)
+        return check_manifest(self._agent, offer, head, path, self._manifest_hash)
 
     def _begin_slot(self, offer, source, signature):
         """An empty slot but for the manifest and its signature; then the record of the download."""

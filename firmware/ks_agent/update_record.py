@@ -1,5 +1,6 @@
 """What the terminal keeps of updates over restarts, and how it tells the server of their ends."""
 
+from .ports import COUNTER
 from .store import STATE
 
 PATH = STATE + "update.toon"
@@ -84,3 +85,9 @@ class UpdateRecord:
     def write(self, record):
         self._store.write(PATH, record)
         self.fields = record
+
+
+def counter_in(vault):
+    """The security counter: no release with a lower one is installed."""
+    stored = vault.get(COUNTER)
+    return int(stored.decode()) if stored else 0
