@@ -36,7 +36,8 @@ BANNED: Final = "BANNED"
 # offers, and what came of them is still open
 UNDER_WAY: Final = ("offered", "downloading", "postponed")
 FAILED: Final = ("rolled_back", "failed", "penalty")
-ENDED: Final = ("updated", "penalty", "halted")
+# a terminal fetches nothing again that it went back from
+ENDED: Final = ("updated", "rolled_back", "penalty", "halted")
 OFFERING: Final = ("running", "done")
 JUDGED: Final = ("running", "paused", "done")
 
