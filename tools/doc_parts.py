@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ks_agent import effects, errors, life, schema, tokens, update_state
+from ks_server import rollout_engine
 from tools import doc_examples
 
 Part = Callable[[], str]
@@ -174,6 +175,17 @@ def diagram(transitions: Mapping[tuple[str, str], str], first: str) -> str:
     return "\n".join([*lines, "```"])
 
 
+def rollout_states() -> str:
+    """What people do, from the server's own table, and what a rollout does by itself."""
+    steps = {
+        (state, name): following
+        for name, (states, following) in rollout_engine.TRANSITIONS.items()
+        for state in states
+        if state != following or name == "promote"
+    }
+    return diagram({**steps, ("running", "everybody ended"): "done"}, "draft")
+
+
 def effect_table() -> str:
     rows = []
     for effect in (effects.Fetch, effects.Download, effects.Sleep, effects.Restart):
@@ -198,6 +210,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "limits": limits,
     "life": lambda: diagram(life.TRANSITIONS, life.BLANK),
     "update": lambda: diagram(update_state.TRANSITIONS, update_state.IDLE),
+    "rollout": rollout_states,
     "effects": effect_table,
     "error-tree": error_tree,
     **doc_examples.PARTS,
