@@ -22,7 +22,7 @@ demo: env-run micropython ## watch terminals live against a real server, under a
 test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
 	@$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
 
-sweep: env-run ## cut the power at every operation of every phase, on every board; 20 minutes
+sweep: env-run ## cut the power at every operation of every phase, on every board; 10 to 20 minutes
 	@$(RUN) -m tests.sweep $(ARGUMENTS)
 
 lint: env typings ## ruff, mypy (strict for host code, device code against the ESP32's stubs)
