@@ -1,9 +1,8 @@
-"""Stage 0: picks the slot and checks its files. Signatures were checked when it was installed.
+"""Stage 0: picks the slot and checks its files, whose signatures were checked at installation."""
 
-The manifest must have the hash in the boot record, the files those in the manifest.
-"""
-
+import hashlib
 import os
+import sys
 from binascii import crc32, hexlify
 
 VERSION = 1
@@ -14,10 +13,7 @@ OTHER = {"a": "b", "b": "a"}
 
 
 def choose(fs, sha256):
-    """The slot to start, "a" or "b"; SystemExit with a line for a person when none is good.
-
-    A start on trial is on flash before it begins, as ended by a reset until `crashed` is called.
-    """
+    """The slot to start, "a" or "b"; SystemExit with a line for a person when none is good."""
     record = read_record(fs)
     if record is None:
         return first_good(fs, sha256, [("a", None), ("b", None)])[0]
@@ -25,16 +21,14 @@ def choose(fs, sha256):
     candidates = [given, (OTHER[given[0]], record.get("PREVIOUS_MANIFEST"))]
     on_trial = record.get("TRIAL") == "true"
     if on_trial and int(record["CRASHES"]) >= MAX_CRASHES:
-        reason = "crash"
-        del candidates[0]  # rather recovery than what always crashes
+        reason, candidates = "crash", candidates[1:]  # rather recovery than what always crashes
     elif on_trial and int(record["RESETS"]) >= MAX_RESETS:
-        reason = "resets"
-        candidates.reverse()
+        reason, candidates = "resets", candidates[::-1]
     found = first_good(fs, sha256, candidates)
     if found != given:
         gone = {"ROLLED_BACK": given[1], "REASON": reason, "CRASH": record.get("CRASH", "-")}
         write_record(fs, dict(gone, SLOT=found[0], MANIFEST=found[1]))
-    elif on_trial and reason == "damaged":
+    elif on_trial and reason == "damaged":  # a start that a reset ends, until `crashed` is called
         write_record(fs, dict(record, RESETS=str(int(record["RESETS"]) + 1)))
     return found[0]
 
@@ -50,14 +44,14 @@ def crashed(fs, error=""):
 
 def first_good(fs, sha256, candidates):
     """The first of the (slot, manifest hash or None) that can be started, with its hash."""
-    problems = []
+    said = ""
     for slot, manifest_hash in candidates:
         try:
             return slot, verify(fs, sha256, slot, manifest_hash)
         except (ValueError, OSError) as reason:
-            problems.append("slot %s: %s" % (slot, reason))
-            print("stage 0:", problems[-1])
-    raise SystemExit("stage 0: no slot can be started (" + "; ".join(problems) + ")")
+            said += "slot %s: %s; " % (slot, reason)
+            print("stage 0:", said)
+    raise SystemExit("stage 0: no slot can be started: " + said)
 
 
 def verify(fs, sha256, slot, manifest_hash):
@@ -141,12 +135,37 @@ def unquote(text):
     return text
 
 
-class Disk:
-    """The little of the agent's `fs` port that is used here, in the working folder."""
-
+class Disk:  # the little of the `fs` port that is used here, in the working folder
     open, rename = staticmethod(open), staticmethod(getattr(os, "replace", os.rename))
 
     def sync(self, file):
         file.flush()  # which is all of it on MicroPython
         if hasattr(os, "fsync"):
             os.fsync(file.fileno())
+
+
+def enter():
+    """The slot to start, first in the module path from here on, "" for recovery; our version."""
+    os.chdir(sys.argv[1] if len(sys.argv) > 1 else ".")
+    if hasattr(sys, "dont_write_bytecode"):
+        sys.dont_write_bytecode = True  # a slot holds what its manifest names
+    slot = ""
+    try:
+        slot = choose(Disk(), hashlib.sha256)
+    except SystemExit as problem:
+        print(problem, file=sys.stderr)
+    sys.path.insert(0, "slot_" + slot if slot else "recovery")
+    return slot, VERSION
+
+
+def status(slot, outcome):
+    """The exit status after what the application in the slot returned or raised."""
+    if not isinstance(outcome, BaseException):
+        return 75 if outcome == "restart" else 0
+    tell = getattr(sys, "print_exception", None) or __import__("traceback").print_exception
+    tell(outcome)
+    try:
+        if slot:
+            crashed(Disk(), outcome)
+    finally:
+        return 1 if slot else 78  # noqa: B012 -- whatever the flash says

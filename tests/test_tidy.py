@@ -69,6 +69,7 @@ ENTRY_POINTS = (
     "firmware/boot.py",
     "firmware/main.py",
     "firmware/host_main.py",
+    "firmware/recovery_main.py",
     "host_tools/ks_tools/cli.py",
     "simulator/ks_server/migrations/",
     "simulator/ks_simulator/cpython.py",

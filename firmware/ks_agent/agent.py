@@ -24,10 +24,11 @@ from .update_state import TRIAL_MS, Progress
 # Loaded when there is something for them to do, and let go: a heartbeat never needs them.
 SELDOM = (
     "startup", "factory", "effectors", "commands", "performed", "rotation", "new_key", "update",
-    "update_record", "download", "download_record", "trial", "unpack", "slots", "bundle",
-    "image_match", "lines", "trust_changes", "config_check", "config_changes", "identity_changes",
-    "signing", "command_forms", "segment_read", "plain_time", "toon_table", "toon_text",
-    "log_upload", "journal_boot", "journal_read", "punch_upload", "allow_pages", "image_update",
+    "update_record", "release_check", "download", "download_record", "trial", "unpack", "slots",
+    "bundle", "image_match", "lines", "trust_changes", "config_check", "config_changes",
+    "identity_changes", "signing", "command_forms", "segment_read", "plain_time", "toon_table",
+    "toon_text", "log_upload", "journal_boot", "journal_read", "punch_upload", "allow_pages",
+    "image_update",
 )  # fmt: skip
 
 FIRST_RETRY_MS = 60000
@@ -79,6 +80,8 @@ class Agent:
             yield Sleep(self._backoff.failed())
         self._backoff.succeeded()
         self._startup().boot()
+        self.ports.board.unload(SELDOM)
+        self._open_punches()
         self.ports.board.unload(SELDOM)
         self._trial().settle()
         if self.ports.partition.images is not None:
@@ -141,6 +144,11 @@ class Agent:
             self._not_prepared = public
             self.log.warn("server key not prepared: " + str(error))
             return True
+
+    def _open_punches(self):
+        from .journal_boot import open_punches
+
+        open_punches(self)
 
     def _startup(self):
         from .startup import Startup
@@ -273,6 +281,7 @@ class Agent:
             self.identity.step("reinstated")
         self._take_rto(answer)
         if self.progress.on_trial():
+            self.ports.board.unload(SELDOM)
             yield from self._trial().prove()
         if self.image_on_trial:
             yield from self._image_update().prove()

@@ -31,7 +31,8 @@ class Exchange:
         self._log = log
         self.heard = 0
         self._shortages = 0
-        self.is_outage = False
+        # HTTP's, of the last answer; 0 when none came.
+        self.status = 0
 
     def call(self, op, fields, seed=None, seal=None):
         """The verified answer. Raises Refused for a signed no, PeerError for an answer that is
@@ -57,6 +58,7 @@ class Exchange:
         request = self.sign(op, fields, seed, seal)
         fetch = self._fetch(op, request, base or self.config.get("SERVER"))
         sent_ticks_ms = self._clock.ticks_ms()
+        self.status = 0
         try:
             response = yield fetch
         except OSError:
@@ -67,8 +69,7 @@ class Exchange:
             raise OSError("no memory for the answer")
         came_ticks_ms = self._clock.ticks_ms()
         self._link.worked()
-        # Also where a proxy answers for a server that is down: nobody signs that.
-        self.is_outage = response.status in (429, 500, 502, 503, 504)
+        self.status = response.status
         try:
             answer = self._believe(op, request, response)
         except MemoryError:

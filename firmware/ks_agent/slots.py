@@ -9,6 +9,7 @@ BOOT_PATH = STATE + "boot.toon"
 RECOVERY_PATH = STATE + "recovery.toon"
 MANIFEST = "/manifest.toon"
 PIECE_BYTES = 256
+MAX_ATTEMPTS = 99
 OTHER = {"a": "b", "b": "a"}
 
 
@@ -99,6 +100,8 @@ class Slots:
             record["PREVIOUS_MANIFEST"] = self._manifest_hash(self.running)
         else:
             self.forsake(OTHER[self.inactive])
+            attempts = min(attempts_in(self._store) + 1, MAX_ATTEMPTS)
+            self._store.write(RECOVERY_PATH, {"ATTEMPTS": str(attempts)})
         self._write(record)
 
     def forsake(self, slot):
@@ -123,3 +126,9 @@ class Slots:
     def _write(self, record):
         self._store.write(BOOT_PATH, record)
         self.record = record
+
+
+def attempts_in(store):
+    """How often recovery has installed a release that has not proven itself since."""
+    text = (store.read_as(RECOVERY_PATH, ("ATTEMPTS",)) or {}).get("ATTEMPTS", "0")
+    return int(text) if len(text) < 3 and not text.strip("0123456789") and text else MAX_ATTEMPTS

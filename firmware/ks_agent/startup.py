@@ -3,15 +3,12 @@
 Apart from the agent, because a heartbeat needs none of it.
 """
 
-from . import config_changes, envelope, identity_changes, life, toon
-from .errors import KsError, LocalError, PeerError
+from . import config_changes, envelope, factory, identity_changes, life
+from .errors import LocalError, PeerError
 from .exchange import RTO_MAX_S, RTO_MIN_S, wait_s
 from .identity import TYPE
-from .store import RTO_PATH, STATE, check_form
+from .store import RTO_PATH, STATE
 
-FACTORY_PATH = "factory.toon"
-FACTORY_MAX_BYTES = 4096
-KEPT = ("D1", "D2", "D4", "D5", "M1", "OTRT")
 CRASH_PATH = STATE + "crash.toon"
 
 
@@ -42,7 +39,7 @@ class Startup:
         if not agent.identity.adopted:
             self._adopt()
         elif not agent.config.get("SERVER"):
-            self._configure(read_factory(agent.ports.fs))
+            self._configure(factory.read_factory(agent.ports.fs))
         if agent.trust.restored:
             agent.log.error("the trust store was damaged: back to the factory's keys")
         interval = agent.store.read_or_none(RTO_PATH) or {}
@@ -55,9 +52,6 @@ class Startup:
 
         Effectors(agent).settle()
         config_changes.end_trial(agent.config, agent.store)
-        from .journal_boot import open_punches
-
-        open_punches(agent)
 
     def registration(self):
         """What a terminal says of itself when it registers."""
@@ -78,34 +72,19 @@ class Startup:
     def _adopt(self):
         """Take the factory's words over; without an id, the key gives one."""
         agent = self._agent
-        factory = read_factory(agent.ports.fs)
-        self._configure(factory)
-        record = {key: factory[key] for key in KEPT if key in factory}
+        words = factory.read_factory(agent.ports.fs)
+        self._configure(words)
+        record = {key: words[key] for key in factory.KEPT if key in words}
         if "D1" not in record:
             public = envelope.unb64(agent.identity.public_text())
             record["D1"] = "ks-" + envelope.sha256_hex(agent.ports.crypto, public)[:16]
         record.setdefault("D2", TYPE)
         identity_changes.adopt(agent.identity, record)
 
-    def _configure(self, factory):
+    def _configure(self, words):
         """The factory's configuration: at first, and where the terminal's own was damaged."""
-        fields = {key: factory[key] for key in ("SERVER", "TIME_SERVER", "CA") if key in factory}
+        fields = {key: words[key] for key in factory.CONFIGURED if key in words}
         try:
             config_changes.start(self._agent.config, self._agent.store, fields)
         except PeerError as error:
-            raise LocalError(FACTORY_PATH + ": " + str(error))
-
-
-def read_factory(fs):
-    """factory.toon as provisioning wrote it; {} when there is none. LocalError for any other."""
-    try:
-        with fs.open(FACTORY_PATH, "rb") as file:
-            data = file.read(FACTORY_MAX_BYTES + 1)
-    except OSError:
-        return {}
-    try:
-        factory = toon.decode(data, FACTORY_MAX_BYTES)
-        check_form(factory)
-        return factory
-    except KsError as error:
-        raise LocalError(FACTORY_PATH + ": " + str(error))
+            raise LocalError(factory.PATH + ": " + str(error))

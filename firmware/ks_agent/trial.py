@@ -6,15 +6,21 @@ it is the link or the server that fails, a day.
 
 from .effects import Sleep
 from .errors import LocalError
+from .life import REVOKED
 from .ports import COUNTER, random_hex
 from .slots import RECOVERY_PATH, Slots
 from .store import STATE
-from .update_record import UpdateRecord
+from .update_record import UpdateRecord, counter_in
+from .update_state import TRIAL_MS
 
 SELF_TEST_PATH = STATE + "self_test.toon"
 # With less than this left after the first heartbeat, a release would fail at its next task.
-MEMORY_FLOOR_BYTES = 12288
-CLOCK_PAUSE_MS = 20
+MEMORY_FLOOR_BYTES = 6144
+CLOCK_PAUSE_MS = 40
+CLOCK_PAUSES = 5
+OUTAGE_MS = 24 * 3600000
+# No answer, or one that says that the server cannot.
+OUTAGES = (0, 429, 500, 502, 503, 504)
 # What ended for these reasons may be as good as any: it is tried again, up to 3 times.
 POSTPONING = ("no_server", "damaged")
 
@@ -23,6 +29,7 @@ class Trial:
     """Built for one step and let go."""
 
     def __init__(self, agent):
+        self._agent = agent
         self._ports = agent.ports
         self._log = agent.log
         self._clock = agent.clock
@@ -63,13 +70,24 @@ class Trial:
             )
         self._slots.forget_rollback()
 
-    def give_up(self, reason):
-        """Back to the previous release with the next boot; False where there is none."""
+    def give_up(self):
+        """Whether the time for a signed heartbeat is over, and there is a release to go back to
+        with the next boot.
+        """
+        passed_ms = self._clock.ticks_ms()
+        if passed_ms < TRIAL_MS or (passed_ms < OUTAGE_MS and self._is_outage()):
+            return False
+        reason = "no_server" if self._is_outage() else "no_round_trip"
         if not self._slots.give_up(reason):
             return False
         self._progress.step("given_up")
-        self._log.error("trial given up: " + reason)
         return True
+
+    def _is_outage(self):
+        """Whether the last failure was the link's or the server's. A proxy answers for a server
+        that is down, and nobody signs that; a terminal that was revoked gets no heartbeat through.
+        """
+        return self._agent.exchange.status in OUTAGES or self._agent.identity.state == REVOKED
 
     def prove(self):
         """After a signed heartbeat: the release on trial is the one from now on.
@@ -94,9 +112,11 @@ class Trial:
             raise LocalError("self-test:memory")
         if not self._ports.board.reader_ok():
             raise LocalError("self-test:reader")
-        if self._progress.trial_ms() <= 0:
-            yield Sleep(CLOCK_PAUSE_MS)
-        if self._progress.trial_ms() <= 0:
+        before_ms = self._clock.ticks_ms()
+        for _ in range(CLOCK_PAUSES):  # a card that is held to the reader ends one early
+            if self._clock.ticks_ms() == before_ms:
+                yield Sleep(CLOCK_PAUSE_MS)
+        if self._clock.ticks_ms() <= before_ms:
             raise LocalError("self-test:clock")
         written = {"TS": self._clock.text()}
         try:
@@ -107,9 +127,3 @@ class Trial:
             same = False
         if not same:
             raise LocalError("self-test:flash")
-
-
-def counter_in(vault):
-    """The security counter: no release with a lower one is installed."""
-    stored = vault.get(COUNTER)
-    return int(stored.decode()) if stored else 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from ks_agent import toon
 from ks_agent.store import as_text
 
-from .application import ENTRY, Release, ReleaseError, firmware_folder
+from . import recovery
+from .application import Release, ReleaseError, firmware_folder
 from .compiled import compiled
 from .keys import TrustedKey, encode_trust, public_text
 
@@ -78,11 +80,13 @@ def provision(
 
 def stage_0_files(release: Release) -> dict[str, bytes]:
     """boot.py and stage 0, compiled where the application is."""
+    return dict(_stage_0(recovery.kind_of(release.files) == recovery.SOURCES))
+
+
+@lru_cache(maxsize=2)
+def _stage_0(as_sources: bool) -> dict[str, bytes]:
     sources = {name: (firmware_folder() / name).read_bytes() for name in STAGE_0}
-    modules = [path for path in release.files if path != ENTRY]
-    if any(path.endswith(".py") for path in modules) or not modules:
-        return sources  # native code may lie beside them
-    return compiled(sources, entry=STAGE_0[0])
+    return sources if as_sources else compiled(sources, entry=STAGE_0[0])
 
 
 def provision_folder(
@@ -93,9 +97,10 @@ def provision_folder(
     release: Release,
     **factory: str,
 ) -> None:
-    """The same into a folder, with stage 0: `python3 DIR/boot.py DIR` runs it."""
+    """The same into a folder, with stage 0 and recovery: `python3 DIR/boot.py DIR` runs it."""
     files = factory_files(d1, server, trust, release, **factory)
     files.update(stage_0_files(release))
+    files.update(recovery.folder_files(release))
     for path in sorted(files, key=FACTORY.__eq__):  # it comes last: with it, all the rest is there
         data = files[path]
         target = folder / path

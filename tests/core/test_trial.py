@@ -173,7 +173,7 @@ def test_a_release_whose_reader_does_not_answer_does_not_confirm_itself():
 
 def test_a_release_whose_clock_stands_still_does_not_confirm_itself():
     def plant(terminal):
-        terminal.agent.clock.ticks_ms = lambda: 0
+        terminal.agent.clock.ticks_ms = lambda: 4711
 
     fails_its_self_test(plant, "self-test:clock")
 

@@ -8,6 +8,7 @@ import pytest
 
 from ks_agent import toon
 from ks_driver.files import HostFs
+from ks_simulator import recovery
 from ks_simulator.application import ReleaseError, build, installed_files
 from ks_simulator.compiled import compiled, with_native_code
 from ks_simulator.keys import RoleKeys, decode_trust, encode_trust, key_id, public_text
@@ -81,3 +82,16 @@ def test_stage_0_is_bytecode_only_where_all_of_the_application_is() -> None:
     assert names(sources) == {"boot.py", "stage0.py"}
     assert names(with_native_code(sources, "x64")) == {"boot.py", "stage0.py"}
     assert names(compiled(sources)) == {"boot.py", "stage0.mpy"}
+
+
+def test_recovery_is_of_the_kind_of_the_application_and_carries_all_that_it_imports() -> None:
+    sources = installed_files()
+    assert "ks_agent/recovery.py" not in sources
+    native = {path: b"M\x06" + bytes([1 << 2]) for path in ("ks_crypto/viper_field.mpy",)}
+    assert recovery.kind_of(sources) == recovery.SOURCES
+    assert recovery.kind_of({"main.py": b""}) == recovery.SOURCES
+    assert recovery.kind_of({"main.py": b"", "x.mpy": b"M\x06\0"}) == ""
+    assert recovery.kind_of({"main.py": b"", **native}) == "x86"
+    files = recovery.recovery_files(build(sources, version="1.0.0", counter=1))
+    assert {"main.py", "ks_agent/recovery.py", "ks_agent/update.py"} <= set(files)
+    assert not {"ks_agent/agent.py", "ks_agent/punches.py"} & set(files)
