@@ -6,8 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from littlefs import lfs
 
 from benchmarks.punch_flash import Bench
+from ks_simulator import recovery
+from ks_simulator.application import build, installed_files
+from ks_simulator.compiled import compiled
+from ks_simulator.littlefs import LittleFsPort, make_filesystem
+from ks_simulator.nor import BLOCK_BYTES, NorFlash
+from ks_simulator.provision import stage_0_files
 from ks_tools.boards import CREDENTIALS, Board, punches_a_segment, read_boards, segments
 from ks_tools.cli import run
 from ks_tools.console import ToolError
@@ -77,3 +84,30 @@ def test_a_board_that_is_none_is_refused_and_named(text: str, tmp_path: Path) ->
     (tmp_path / "b" / "board.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ToolError, match=r"b/board\.toml"):
         read_boards(tmp_path)
+
+
+ARCHITECTURES = {"esp32": "xtensawin", "esp32s3": "xtensawin", "esp32c3": "rv32imc"}
+# What is left is for a release that grows, and for the file that is being fetched.
+SPARE_BYTES = 64 * KIB
+
+
+@pytest.mark.parametrize("board", read_boards(), ids=lambda board: board.name)
+def test_two_slots_and_what_the_factory_writes_fit_into_vfs(board: Board) -> None:
+    files = compiled(installed_files(), architecture=ARCHITECTURES[board.chip])
+    release = build(files, version="1.0.0", counter=1).signed(bytes(32))
+    flash = NorFlash(board.vfs // BLOCK_BYTES)
+    make_filesystem(flash)
+    fs = LittleFsPort(flash)
+    everything = stage_0_files(release) | recovery.folder_files(release)
+    for slot in ("slot_a", "slot_b"):
+        everything |= {f"{slot}/{path}": data for path, data in release.slot_files().items()}
+    for path, data in everything.items():
+        folders = path.split("/")[:-1]
+        for count in range(1, len(folders) + 1):
+            if not fs.is_dir("/".join(folders[:count])):
+                fs.mkdir("/".join(folders[:count]))
+        with fs.open(path, "wb") as file:
+            file.write(data)
+    used = int(fs.call(lfs.fs_size))
+    assert (flash.block_count - used) * BLOCK_BYTES > SPARE_BYTES
+    fs.unmount()
