@@ -23,7 +23,7 @@ test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, 
 	@$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
 
 sweep: env-run ## cut the power at every operation of every phase, on every board; 10 to 20 minutes
-	@$(RUN) -m tests.sweep $(ARGUMENTS)
+	@$(RUN) -m tests.sweep --readme README.md $(ARGUMENTS)
 
 lint: env typings ## ruff, mypy (strict for host code, device code against the ESP32's stubs)
 	@status=0; \

@@ -19,6 +19,8 @@ from tests.sweep.world import geometries  # noqa: E402
 
 import sweep_phases  # noqa: E402  isort: skip
 
+BEGIN = "<!-- sweep: written by `make sweep`, never by hand -->"
+END = "<!-- end of the sweep -->"
 COMMAND = 'make sweep ARGUMENTS="--replay %s"'
 
 
@@ -32,6 +34,8 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--replay", action="append", default=[], help=help_text)
     parser.add_argument("--mistake", help="with --replay: under this planted bug")
     parser.add_argument("--real", action="store_true", help="with --replay: with real signatures")
+    help_text = "where a whole sweep, and no part of one, writes its last line"
+    parser.add_argument("--readme", type=Path, help=help_text)
     parser.add_argument("--planted-only", action="store_true", help="only the planted bugs")
     return parser.parse_args(given)
 
@@ -86,8 +90,20 @@ def main(given: list[str]) -> int:
     cuts = sum(total.cuts for total in totals.values())
     failed = sum(total.failed for total in totals.values())
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s, {options.jobs} processes")
-    print(f"sweep: {cuts} cuts, {failed} failed, {caught} planted bugs caught of {len(names)}")
+    last = f"sweep: {cuts} cuts, {failed} failed, {caught} planted bugs caught of {len(names)}"
+    if options.readme and not (options.phase or options.board or options.planted_only):
+        write_block(options.readme, last)
+    print(last)
     return 1 if failed or caught < len(names) or not (cuts or options.planted_only) else 0
+
+
+def write_block(path: Path, last: str) -> None:
+    """Replace what stands between the marks. Raises ValueError where they are missing."""
+    before, begin, rest = path.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no marks for the sweep")
+    path.write_text(f"{before}{begin}\n\n    {last}\n\n{end}{after}", "utf-8")
 
 
 def replay_arguments(text: str, seed: int) -> str:
