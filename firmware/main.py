@@ -23,7 +23,7 @@ import asyncio
 from ks_board import images
 from ks_board.esp32_board import Esp32Board
 from ks_board.vault import NvsVault
-from ks_board.wifi import RadioRng, Wifi, WifiHttp
+from ks_board.wifi import Credentials, RadioRng, Wifi, WifiHttp
 from ks_driver.authority import Authority
 from ks_driver.build import built_ms
 from ks_driver.crash import record_crash
@@ -49,23 +49,6 @@ def build_ports(root, slot, stage0_version=1):
         crypto=Ed25519Crypto(fs, TABLE_PATH),
         board=Esp32Board(),
     )
-
-
-class Credentials:
-    """The network to join: by the configuration, else as the factory left it in the vault."""
-
-    def __init__(self, vault):
-        self._vault = vault
-        self.config = None
-
-    def __call__(self):
-        """(name, password). Raises OSError where there is neither."""
-        if self.config is not None and self.config.get("WIFI_SSID"):
-            return self.config.get("WIFI_SSID"), self.config.get("WIFI_PASSWORD")
-        name = self._vault.get("wifi_ssid")
-        if name is None:
-            raise OSError(2, "no network is configured")
-        return name.decode(), (self._vault.get("wifi_password") or b"").decode()
 
 
 async def live(ports):

@@ -20,6 +20,23 @@ class RadioRng(HostRng):
         return network.WLAN(network.WLAN.IF_STA).active()
 
 
+class Credentials:
+    """The network to join: by the configuration, else as the factory left it in the vault."""
+
+    def __init__(self, vault):
+        self._vault = vault
+        self.config = None
+
+    def __call__(self):
+        """(name, password). Raises OSError where there is neither."""
+        if self.config is not None and self.config.get("WIFI_SSID"):
+            return self.config.get("WIFI_SSID"), self.config.get("WIFI_PASSWORD")
+        name = self._vault.get("wifi_ssid")
+        if name is None:
+            raise OSError(2, "no network is configured")
+        return name.decode(), (self._vault.get("wifi_password") or b"").decode()
+
+
 class Wifi:
     """`credentials()` gives (name, password) of the network, as configured at that moment.
 

@@ -112,7 +112,7 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
     yield monkeypatch
     for name in set(sys.modules) - before:
-        if name == "main" or name.startswith("ks_board"):
+        if name in ("main", "recovery_esp32") or name.startswith("ks_board"):
             del sys.modules[name]
 
 
@@ -310,3 +310,24 @@ def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
     chip.setattr(main.Esp32Board, "attach", attach)
     assert main.main(str(tmp_path), "a") == "restart"
     assert lives[0].taken == [("12E45678", "RFID", "IN")]
+
+
+class Rescue:
+    """A recovery that has staged a release at once."""
+
+    def __init__(self, ports: Any) -> None:
+        self.config: dict[str, str] = {}
+        self.clock = SimpleNamespace(now_ms=lambda: 0)
+
+    def run(self) -> Iterator[Any]:
+        effects = importlib.import_module("ks_agent.effects")
+        yield effects.Restart("update")
+
+
+def test_recovery_on_a_chip_ends_in_a_restart_with_the_radio_on(
+    chip: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recovery = importlib.import_module("recovery_esp32")
+    chip.setattr(recovery, "Recovery", Rescue)
+    assert recovery.main(str(tmp_path), "", 1) == "restart"
+    assert Wlan.made[0].calls == [("active", True)]

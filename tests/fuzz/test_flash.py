@@ -55,8 +55,8 @@ RECORDS: dict[str, dict[str, Any]] = {
     "outbox/firmware_ack-x": {"OP": "firmware/ack", "FW1": "r", "FW2": "1.0.0", "ACK1": "OK",
                               "ACK2": ""},
     "wipe": {"CMD1": CMD1, "SINCE": "2026-11-20T10:00:00.000Z", "SERVER": "http://server"},
-    "boot": {"SLOT": "a", "MANIFEST": "0" * 64, "TRIAL": "true", "CRASHES": "1", "RESETS": "1", "PREVIOUS": "b",
-             "PREVIOUS_MANIFEST": "1" * 64},
+    "boot": {"SLOT": "a", "MANIFEST": "0" * 64, "TRIAL": "true", "CRASHES": "1", "RESETS": "1",
+             "PREVIOUS": "b", "PREVIOUS_MANIFEST": "1" * 64},
     "rto": {"RTO": "60"},
     "crash": {"CLASS": "ValueError", "TEXT": "x", "TRACE": "y"},
 }  # fmt: skip

@@ -1,0 +1,15 @@
+"""What is frozen into an image of our own: `make -C ports/esp32 FROZEN_MANIFEST=.../manifest.py`.
+
+Takes the place of MicroPython's ports/esp32/boards/manifest.py, whose start-up formats `vfs`; see
+firmware/frozen/_boot.py. build/recovery is the folder that the factory writes, for this chip.
+"""
+
+# ruff: noqa: F821 -- MicroPython's tools/manifestfile.py defines the functions
+# mypy: ignore-errors
+
+freeze("$(PORT_DIR)/modules", ("flashbdev.py", "espnow.py"))
+include("$(MPY_DIR)/extmod/asyncio")
+freeze("../firmware/frozen", "_boot.py")
+freeze("../firmware/ks_board", "volumes.py")
+freeze("../firmware", ("boot.py", "stage0.py"))
+freeze("../build/recovery")
