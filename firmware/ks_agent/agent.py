@@ -24,11 +24,11 @@ from .update_state import TRIAL_MS, Progress
 # Loaded when there is something for them to do, and let go: a heartbeat never needs them.
 SELDOM = (
     "startup", "factory", "effectors", "commands", "performed", "rotation", "new_key", "update",
-    "update_record", "release_check", "download", "download_record", "trial", "unpack", "slots",
-    "bundle", "image_match", "lines", "trust_changes", "config_check", "config_changes",
-    "identity_changes", "signing", "command_forms", "segment_read", "plain_time", "toon_table",
-    "toon_text", "log_upload", "journal_boot", "journal_read", "punch_upload", "allow_pages",
-    "image_update",
+    "manifest_fetch", "release_check", "install", "update_record", "download", "download_record",
+    "trial", "unpack", "slots", "bundle", "image_match", "lines", "trust_changes", "config_check",
+    "config_changes", "identity_changes", "signing", "command_forms", "segment_read", "plain_time",
+    "toon_table", "toon_text", "log_upload", "journal_boot", "journal_read", "punch_upload",
+    "allow_pages", "image_update",
 )  # fmt: skip
 
 FIRST_RETRY_MS = 60000
