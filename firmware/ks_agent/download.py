@@ -4,6 +4,7 @@ What arrives here is believed by nobody: whoever takes the bytes holds them agai
 """
 
 from . import envelope, tokens
+from .download_record import Gone, Paused, Stale, Stopped
 from .effects import Download, Sleep
 from .errors import UpdateRefused
 
@@ -14,27 +15,25 @@ PROGRESS_BYTES = 512
 MAX_FAILURES = 5
 ETAG_MAX_CHARACTERS = 100
 GONE = (403, 404, 410, 416)
-ENOSPC = 28
-
-
-class Paused(Exception):
-    """The time for one piece of the download is over."""
-
-
-class Stopped(OSError):
-    """It is of no use to ask again at once; what there is stays."""
-
-
-class Gone(Stopped):
-    """The server has no such bundle any more."""
-
-
-class Stale(Stopped):
-    """The bytes that were kept of a file are not of the bundle that is there now."""
 
 
 class _Enough(Exception):
     """All that is wanted is there, and the answer goes on."""
+
+
+class Trusted:
+    """`head` and `manifest` of a bundle, with the manifest's hash in hex; `start`: of its files.
+
+    `is_new`: the manifest is in MANIFEST_PATH, else in the inactive slot with what else is kept.
+    """
+
+    def __init__(self, source, head, start, manifest, manifest_hash, is_new):
+        self.source = source
+        self.head = head
+        self.start = start
+        self.manifest = manifest
+        self.manifest_hash = manifest_hash
+        self.is_new = is_new
 
 
 class Source:

@@ -14,7 +14,24 @@ PATH = STATE + "download.toon"
 MANIFEST_PATH = STATE + "manifest.toon"
 PART = "/.part"
 SIGNATURE = "/manifest.sig"
+ENOSPC = 28
 _OFFER = ("FW1", "FW2", "FW4", "FW5")
+
+
+class Paused(Exception):
+    """The time for one piece of a download is over."""
+
+
+class Stopped(OSError):
+    """It is of no use to ask again at once; what there is stays."""
+
+
+class Gone(Stopped):
+    """The server has no such bundle any more."""
+
+
+class Stale(Stopped):
+    """The bytes that were kept of a file are not of the bundle that is there now."""
 
 
 def read(store, offer, slot):

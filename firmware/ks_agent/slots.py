@@ -17,6 +17,23 @@ def folder(slot):
     return "slot_" + slot
 
 
+def pieces_of(fs, path):
+    with fs.open(path, "rb") as file:
+        while True:
+            piece = file.read(PIECE_BYTES)
+            if not piece:
+                return
+            yield piece
+
+
+def digest_of(fs, crypto, path):
+    """Hex SHA-256 of a file. Raises OSError where there is none."""
+    digest = crypto.sha256()
+    for piece in pieces_of(fs, path):
+        digest.update(piece)
+    return envelope.hex_text(digest.digest())
+
+
 class Slots:
     def __init__(self, ports, store):
         self._fs = ports.fs
@@ -34,18 +51,7 @@ class Slots:
             return None
 
     def _manifest_hash(self, slot):
-        digest = self._crypto.sha256()
-        for piece in self.pieces(folder(slot) + MANIFEST):
-            digest.update(piece)
-        return envelope.hex_text(digest.digest())
-
-    def pieces(self, path):
-        with self._fs.open(path, "rb") as file:
-            while True:
-                piece = file.read(PIECE_BYTES)
-                if not piece:
-                    return
-                yield piece
+        return digest_of(self._fs, self._crypto, folder(slot) + MANIFEST)
 
     @property
     def on_trial(self):

@@ -4,9 +4,8 @@ A file's bytes come into `.part`. Held against the manifest, they become the fil
 so what is at a path of the manifest, with its size, is the file, and stays so over power cuts.
 """
 
-from .bundle import HEAD_BYTES, packed_bytes
-from .download import Stale
-from .download_record import PART
+from .bundle import packed_bytes
+from .download_record import PART, Stale
 from .effects import Sleep
 from .envelope import hex_text
 from .errors import Malformed, UpdateRefused
@@ -21,16 +20,18 @@ TURN_BYTES = 32768
 
 
 class Unpacker:
-    """`write` is what a Source gives its bytes to. The manifest was read and trusted before."""
+    """`write` is what a Source gives its bytes to. The manifest was read and trusted before;
+    `start`: where the files begin in the bundle.
+    """
 
-    def __init__(self, ports, slots, manifest, manifest_bytes):
+    def __init__(self, ports, slots, manifest, start):
         self._fs = ports.fs
         self._crypto = ports.crypto
         self._board = ports.board
         self._slots = slots
         self._folder = folder(slots.inactive)
         self._manifest = manifest
-        self._start = HEAD_BYTES + manifest_bytes
+        self._start = start
         self._rows = None
         self._row = None
         self._file = None

@@ -1,8 +1,8 @@
 """Names that MicroPython has in read-only memory: as texts of an application they take no room.
 
 Those that both the unix port 1.25 and the stubs of the ESP32 have, without builtins and without
-what the interpreter looks for in objects that are not its own. On a port that lacks one it costs
-some bytes, as any other name would.
+what the interpreter looks for in objects that are not its own, and without the compiler's own word
+`const`. On a port that lacks one it costs some bytes, as any other name would.
 """
 
 _TEXT = (
@@ -21,7 +21,7 @@ _TEXT = (
     "addr addressof aes allocate_lock append appendleft argv array asin asinh atan atan2 atanh "
     "atexit auth awrite b2a_base64 backlog bind blit buf buffer buffering bytearray_at byteorder "
     "bytes_at calcsize call_exception_handler callback cancel cb ceil center chdir choice cipher "
-    "clear closure code collect connect const content context copy copysign coro cos cosh count "
+    "clear closure code collect connect content context copy copysign coro cos cosh count "
     "crc32 create_task current_task data decode decrypt default default_exception_handler degrees "
     "delete deleter deque dest difference difference_update digest disable discard "
     "do_handshake_on_connect doc done dump dumps e ellipse enable encode encoding encrypt end "

@@ -7,7 +7,7 @@ from typing import Any
 
 import stage0
 
-from ks_agent import outbox, slots, trial, unpack, update, update_record
+from ks_agent import install, outbox, slots, trial, unpack, update_record
 
 from .mistakes import before, mistake
 
@@ -16,17 +16,17 @@ def _nothing(*arguments: Any) -> None:
     pass
 
 
-def _stage_early(updater: Any, offer: Any, *arguments: Any) -> Any:
-    _begin_slot(updater, offer, *arguments)
-    updater._record.remember(offer, updater._manifest_hash)
-    updater.slots.stage(updater._manifest_hash)
+def _stage_early(installer: Any) -> Any:
+    _begin_slot(installer)
+    installer._record.remember(installer._offer, installer._manifest_hash)
+    installer.slots.stage(installer._manifest_hash)
 
 
-_begin_slot: Any = update.Updater._begin_slot
+_begin_slot: Any = install.Installer._begin_slot
 mistake(
     "the boot record names a slot that is not whole yet",
     "download",
-    (update.Updater, "_begin_slot", _stage_early),
+    (install.Installer, "_begin_slot", _stage_early),
 )
 
 
@@ -38,7 +38,7 @@ def _verify_nothing(fs: Any, sha256: Any, slot: str, manifest_hash: str | None) 
 mistake(
     "stage 0 believes that a slot is whole",
     "download",
-    (update.Updater, "_begin_slot", _stage_early),
+    (install.Installer, "_begin_slot", _stage_early),
     (stage0, "verify", _verify_nothing),
 )
 mistake(
