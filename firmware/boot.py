@@ -11,11 +11,10 @@ try:
     leave = __import__("volumes").start()  # is on chips alone, see ks_board.volumes
 except ImportError:
     leave = sys.exit
-import stage0  # lies beside this file, where not every interpreter looks
-
-slot, version = stage0.enter()
-stage0.__dict__.clear()  # the application needs the room, whatever still points at stage 0
-del stage0, sys.modules["stage0"]
+# It lies beside this file, where not every interpreter looks. Within functions, and cleared: what
+# still points at it from the stack would keep it, and the application needs the room.
+slot, version = (lambda: __import__("stage0").enter())()  # noqa: PLC3002
+(lambda: sys.modules.pop("stage0").__dict__.clear())()  # noqa: PLC3002, PLW0108
 try:
     import main  # the slot's, or recovery's
 

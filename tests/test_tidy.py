@@ -72,6 +72,8 @@ ENTRY_POINTS = (
     "firmware/recovery_esp32.py",
     "firmware/recovery_main.py",
     "firmware/frozen/_boot.py",
+    "firmware/ks_board/volumes.py",
+    "firmware/stage0.py",
     "boards/manifest.py",
     "host_tools/ks_tools/cli.py",
     "simulator/ks_server/migrations/",

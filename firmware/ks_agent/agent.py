@@ -31,15 +31,13 @@ SELDOM = (
     "allow_pages", "image_update",
 )  # fmt: skip
 
-FIRST_RETRY_MS = 60000
-LONGEST_RETRY_MS = 3600000
+FIRST_RETRY_MS, LONGEST_RETRY_MS = 60000, 3600000
 DEFAULT_RTO_S = 60
 RTY_MIN_S = 1
 RTY_MAX_S = 3600
 TRIAL_WAIT_MAX_MS = 30000
 LOG_UPLOAD_PAUSE_MS = 300000
-# Between two allow lists: each is written as a whole.
-LIST_PAUSE_MS = 300000
+LIST_PAUSE_MS = 300000  # between two allow lists: each is written as a whole
 MEGABYTE = 1048576
 
 
@@ -107,8 +105,7 @@ class Agent:
 
     def _rest(self, wait_ms):
         """The pause before a conversation: time to send punches, and to prepare the server's key.
-
-        A Sleep that ends early with no punch to send ends the pause.
+        A Sleep that ends early with no punch to send ends it.
         """
         end_ms = self.clock.ticks_ms() + wait_ms
         while True:
@@ -127,9 +124,7 @@ class Agent:
                     return
 
     def _punches_due_ms(self):
-        """None before the first answer of a boot, which brings the time and what the server has:
-        an upload that knows the time corrects the punches made before.
-        """
+        """None before a boot's first answer: an upload that knows the time corrects the punches."""
         is_ready = self.identity.state == life.ACTIVE and self.exchange.heard
         return self.punches.due_ms if is_ready else None
 

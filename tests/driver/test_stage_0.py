@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import stage0
 
+from ks_simulator.provision import STAGE_0
 from tools.micropython import ROOT
 
 BOOT = ROOT / "firmware" / "boot.py"
@@ -170,3 +171,8 @@ def test_a_slot_holds_nothing_new_after_it_ran(terminal: Terminal) -> None:
     assert terminal.start()[0] == DORMANT
     names = sorted(path.name for path in (terminal.folder / "slot_a").rglob("*"))
     assert names == ["helper.py", "main.py", "manifest.toon"]
+
+
+def test_what_no_update_ever_mends_is_short_enough_to_be_read_whole() -> None:
+    lines = [len((BOOT.parent / name).read_text().splitlines()) for name in STAGE_0]
+    assert sum(lines) <= 200
