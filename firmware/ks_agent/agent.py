@@ -16,19 +16,19 @@ from .identity import Identity
 from .log import Log
 from .outbox import Outbox
 from .ports import KEY_NEXT, image_tokens, random_below
+from .progress import TRIAL_MS, Progress
 from .punches import Punches
 from .store import RTO_PATH, Store
 from .trust import SERVER, Trust
-from .update_state import TRIAL_MS, Progress
 
 # Loaded when there is something for them to do, and let go: a heartbeat never needs them.
 SELDOM = (
     "startup", "factory", "effectors", "commands", "performed", "rotation", "new_key", "update",
-    "manifest_fetch", "release_check", "install", "update_record", "download", "download_record",
+    "release_check", "install", "update_record", "download", "download_record",
     "trial", "unpack", "slots", "bundle", "image_match", "lines", "trust_changes", "config_check",
     "config_changes", "identity_changes", "signing", "command_forms", "segment_read", "plain_time",
     "toon_table", "toon_text", "log_upload", "journal_boot", "journal_read", "punch_upload",
-    "allow_pages", "image_update",
+    "allow_pages", "image_update", "update_state",
 )  # fmt: skip
 
 FIRST_RETRY_MS, LONGEST_RETRY_MS = 60000, 3600000

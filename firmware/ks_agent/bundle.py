@@ -28,6 +28,38 @@ _COLUMNS = ("PATH", "SHA256", "SIZE", "PACKED")
 _INTEGERS = {"COUNTER": (0, 1 << 50), "STAGE0": (1, 99), "WBITS": (8, 12)}
 _VERSIONS = ("FW2", "IMAGE_MIN", "IMAGE_MAX", "IMAGE")
 RESERVED = ("manifest.toon", "manifest.sig")
+# Where a slot's manifest is, in its folder.
+MANIFEST = "/manifest.toon"
+PIECE_BYTES = 256
+
+
+OTHER = {"a": "b", "b": "a"}
+
+
+def folder(slot):
+    return "slot_" + slot
+
+
+def inactive(partition):
+    """The slot that updates go to; in recovery, which runs from none, there are two of them."""
+    return OTHER.get(partition.running, "a")
+
+
+def pieces_of(fs, path):
+    with fs.open(path, "rb") as file:
+        while True:
+            piece = file.read(PIECE_BYTES)
+            if not piece:
+                return
+            yield piece
+
+
+def digest_of(fs, crypto, path):
+    """Hex SHA-256 of a file. Raises OSError where there is none."""
+    digest = crypto.sha256()
+    for piece in pieces_of(fs, path):
+        digest.update(piece)
+    return envelope.hex_text(digest.digest())
 
 
 def make_head(manifest, signature):

@@ -1,16 +1,15 @@
 """A trusted release becomes the files of the inactive slot, and stage 0's choice."""
 
 from . import bundle, download_record
+from .bundle import MANIFEST, digest_of, folder, inactive, pieces_of
 from .download_record import MANIFEST_PATH, SIGNATURE, Gone, Stale
 from .effects import Restart
 from .errors import UpdateRefused
-from .slots import MANIFEST, Slots, digest_of, folder, pieces_of
 from .unpack import Unpacker
-from .update_record import UpdateRecord
 
 
 class Installer:
-    """`found`: manifest_fetch.Trusted of an application."""
+    """`found`: download.Trusted of an application."""
 
     def __init__(self, agent, offer, found):
         self._agent = agent
@@ -22,15 +21,16 @@ class Installer:
         self._start = found.start
         self._manifest_hash = found.manifest_hash
         self._is_new = found.is_new
-        self._record = UpdateRecord(agent.store, agent.outbox)
-        self.slots = Slots(agent.ports, agent.store)
+        self._slot = inactive(agent.ports.partition)
 
     def install(self):
         """Ends in Restart. Raises UpdateRefused, Paused, and OSError for link, server and flash."""
         offer = self._offer
+        if self._is_new:
+            self._begin_slot()
+        self._ports.board.unload(("slots", "update_record"))
         yield from self._fill_slot()
-        self._record.remember(offer, self._manifest_hash)
-        self.slots.stage(self._manifest_hash)
+        self._stage()
         download_record.forget(self._agent)
         self._agent.progress.step("verified")
         self._ports.board.show("update_staged", {"FW1": offer["FW1"], "FW2": offer["FW2"]})
@@ -38,10 +38,12 @@ class Installer:
 
     def _begin_slot(self):
         """An empty slot but for the manifest and its signature; then the record of the download."""
-        slot = self.slots.inactive
+        from .slots import Slots
+
+        slot = self._slot
         signature = bundle.parse_head(self._head)[1]
         self._store.remove(download_record.PATH)
-        self.slots.clear(slot)
+        Slots(self._ports, self._store).clear(slot)
         for name, pieces in (
             (MANIFEST, pieces_of(self._ports.fs, MANIFEST_PATH)),
             (SIGNATURE, (signature.encode(),)),
@@ -55,16 +57,13 @@ class Installer:
         self._store.remove(MANIFEST_PATH)
 
     def _note(self, etag):
-        slot = self.slots.inactive
-        download_record.write(self._store, self._offer, slot, self._manifest_hash, etag)
+        download_record.write(self._store, self._offer, self._slot, self._manifest_hash, etag)
 
     def _fill_slot(self):
         """Every file of the manifest in the inactive slot, verified."""
-        if self._is_new:
-            self._begin_slot()
-        path = folder(self.slots.inactive) + MANIFEST
+        path = folder(self._slot) + MANIFEST
         manifest = bundle.read_manifest(self._ports.fs, path)
-        unpacker = Unpacker(self._ports, self.slots, manifest, self._start)
+        unpacker = Unpacker(self._ports, manifest, self._start)
         try:
             yield from unpacker.copy()
             span = unpacker.wanted()
@@ -83,3 +82,11 @@ class Installer:
         expected = self._offer["FW4"]
         if (found or self._source.digest() or expected) != expected:
             raise UpdateRefused("HASH", "the bundle is not what FW4 says")
+
+    def _stage(self):
+        from .slots import Slots
+        from .update_record import UpdateRecord
+
+        record = UpdateRecord(self._store, self._agent.outbox)
+        record.remember(self._offer, self._manifest_hash)
+        Slots(self._ports, self._store).stage(self._manifest_hash)

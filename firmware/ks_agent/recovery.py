@@ -15,9 +15,9 @@ from .identity import TYPE, Identity
 from .log import Log
 from .outbox import Outbox
 from .ports import random_below
+from .progress import Progress
 from .store import Store
 from .trust import Trust
-from .update_state import Progress
 
 # Between attempts, and before the first one when earlier ones led to nothing that lasts.
 FIRST_WAIT_MS = 60000
@@ -27,7 +27,7 @@ LONGEST_START_MS = 24 * 3600000
 SELDOM = (
     "factory", "lines", "update", "update_record", "download", "download_record", "trial",
     "unpack", "slots", "bundle", "image_match", "trust_changes", "config_check", "signing",
-    "plain_time", "toon_table", "toon_text",
+    "plain_time", "toon_table", "toon_text", "release_check", "install",
 )  # fmt: skip
 
 

@@ -1,37 +1,14 @@
 """The two application slots and the boot record that stage 0 goes by."""
 
-from . import bundle, envelope
+from . import bundle
+from .bundle import MANIFEST, OTHER, digest_of, folder, inactive
 from .errors import LocalError, Malformed
 from .store import STATE
 
 BOOT_PATH = STATE + "boot.toon"
 # How often recovery has installed a release that has not proven itself since.
 RECOVERY_PATH = STATE + "recovery.toon"
-MANIFEST = "/manifest.toon"
-PIECE_BYTES = 256
 MAX_ATTEMPTS = 99
-OTHER = {"a": "b", "b": "a"}
-
-
-def folder(slot):
-    return "slot_" + slot
-
-
-def pieces_of(fs, path):
-    with fs.open(path, "rb") as file:
-        while True:
-            piece = file.read(PIECE_BYTES)
-            if not piece:
-                return
-            yield piece
-
-
-def digest_of(fs, crypto, path):
-    """Hex SHA-256 of a file. Raises OSError where there is none."""
-    digest = crypto.sha256()
-    for piece in pieces_of(fs, path):
-        digest.update(piece)
-    return envelope.hex_text(digest.digest())
 
 
 class Slots:
@@ -40,7 +17,7 @@ class Slots:
         self._crypto = ports.crypto
         self._store = store
         self.running = ports.partition.running
-        self.inactive = OTHER.get(self.running, "a")
+        self.inactive = inactive(ports.partition)
         self.record = store.read_as(BOOT_PATH, ("SLOT", "MANIFEST")) or {}
 
     def manifest(self, slot):
@@ -74,20 +51,6 @@ class Slots:
             else:
                 self._fs.remove(inner)
         self._fs.rmdir(path)
-
-    def create(self, slot, path):
-        """An open file in a slot; its folders are made."""
-        full = folder(slot) + "/" + path
-        parts = full.split("/")[:-1]
-        for count in range(2, len(parts) + 1):
-            inner = "/".join(parts[:count])
-            if not self._fs.is_dir(inner):
-                self._fs.mkdir(inner)
-        return self._fs.open(full, "wb")
-
-    def close(self, file):
-        self._fs.sync(file)
-        file.close()
 
     def stage(self, manifest_hash):
         """The one atomic step of an update: the next boot tries the other slot.

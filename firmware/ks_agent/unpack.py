@@ -4,12 +4,11 @@ A file's bytes come into `.part`. Held against the manifest, they become the fil
 so what is at a path of the manifest, with its size, is the file, and stays so over power cuts.
 """
 
-from .bundle import packed_bytes
+from .bundle import MANIFEST, folder, inactive, packed_bytes, read_manifest
 from .download_record import PART, Stale
 from .effects import Sleep
 from .envelope import hex_text
 from .errors import Malformed, UpdateRefused
-from .slots import MANIFEST, folder
 
 # A file on its way from the running slot, or out of `.part`.
 WHOLE = "/.file"
@@ -24,12 +23,12 @@ class Unpacker:
     `start`: where the files begin in the bundle.
     """
 
-    def __init__(self, ports, slots, manifest, start):
+    def __init__(self, ports, manifest, start):
         self._fs = ports.fs
         self._crypto = ports.crypto
         self._board = ports.board
-        self._slots = slots
-        self._folder = folder(slots.inactive)
+        self._folder = folder(inactive(ports.partition))
+        self._running = folder(ports.partition.running)
         self._manifest = manifest
         self._start = start
         self._rows = None
@@ -75,17 +74,15 @@ class Unpacker:
                 yield from self._turn(int(row["SIZE"]))
 
     def _running_rows(self):
-        running = self._slots.manifest(self._slots.running)
         try:
-            if running is not None:
-                yield from running.files()
+            yield from read_manifest(self._fs, self._running + MANIFEST).files()
         except (Malformed, OSError):
             pass  # all that comes after is fetched
 
     def _copy(self, row):
         """A file that is damaged in the running slot is left to be fetched."""
         try:
-            source = self._fs.open(folder(self._slots.running) + "/" + row["PATH"], "rb")
+            source = self._fs.open(self._running + "/" + row["PATH"], "rb")
         except OSError:
             return
         with source:

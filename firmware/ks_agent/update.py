@@ -4,7 +4,7 @@ A release is installed only if FW_SIG by a server key and the manifest's signatu
 verify, and version, type, counter, expiry, size and hash all belong together. A download goes on
 where it was, over broken links and restarts; both signatures are verified anew each time.
 
-What is needed in turn comes into memory in turn: this, to ask; `manifest_fetch`, to trust;
+What is needed in turn comes into memory in turn: this, to ask; `release_check`, to trust;
 `install` or `image_update`, to write.
 """
 
@@ -12,12 +12,11 @@ from . import download_record
 from .download_record import ENOSPC, Gone, Paused
 from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import image_tokens
-from .update_record import UpdateRecord
 
 # For heartbeats and punches between two attempts of which the first ran out of time.
 PAUSE_MS = 1000
 # Let go once a manifest is trusted.
-CHECKS = ("manifest_fetch", "release_check", "image_match", "signing")
+CHECKS = ("release_check", "image_match", "signing", "update_record")
 IMAGE = "image"
 
 
@@ -32,7 +31,7 @@ class Updater:
     def update(self, exchange):
         """One whole attempt. Ends in Restart, or with the running release untouched."""
         self._progress.pause_ms = None
-        record = UpdateRecord(self._agent.store, self._agent.outbox)
+        record = self._record()
         if record.halted:
             download_record.forget(self._agent)
             return
@@ -43,6 +42,8 @@ class Updater:
             download_record.forget(self._agent)
             return
         self._progress.step("offered")
+        del record
+        self._ports.board.unload(("update_record",))
         try:
             yield from self._take(offer)
         except (BadSignature, Malformed, UpdateRefused) as refused:
@@ -55,7 +56,7 @@ class Updater:
             self._failed(offer, error)
 
     def _take(self, offer):
-        from .manifest_fetch import trusted
+        from .release_check import trusted
 
         found = yield from trusted(self._agent, offer)
         del trusted
@@ -90,5 +91,9 @@ class Updater:
         report = (offer.get("FW4"), refused.code)
         if report != self._progress.reported and "FW1" in offer and "FW2" in offer:
             self._progress.reported = report
-            record = UpdateRecord(self._agent.store, self._agent.outbox)
-            record.acknowledge(offer, "ERROR", text)
+            self._record().acknowledge(offer, "ERROR", text)
+
+    def _record(self):
+        from .update_record import UpdateRecord
+
+        return UpdateRecord(self._agent.store, self._agent.outbox)

@@ -18,8 +18,7 @@ def _nothing(*arguments: Any) -> None:
 
 def _stage_early(installer: Any) -> Any:
     _begin_slot(installer)
-    installer._record.remember(installer._offer, installer._manifest_hash)
-    installer.slots.stage(installer._manifest_hash)
+    installer._stage()
 
 
 _begin_slot: Any = install.Installer._begin_slot
