@@ -296,7 +296,7 @@ async def test_an_update_that_was_rolled_back_is_not_tried_again(shared: World) 
 
     terminal.wire.meddle = nonsense
     await terminal.run(lambda: terminal.slot == "a", 2000)
-    assert terminal.restarts[-1] == "trial: no_round_trip"
+    assert terminal.restarts[-1].startswith("trial")
     terminal.restarts.clear()
     assert (await attempt(terminal, offer)).startswith("nothing")
     assert terminal.slot == "a"
