@@ -33,10 +33,8 @@ SELDOM = (
 
 FIRST_RETRY_MS, LONGEST_RETRY_MS = 60000, 3600000
 DEFAULT_RTO_S = 60
-RTY_MIN_S = 1
-RTY_MAX_S = 3600
-TRIAL_WAIT_MAX_MS = 30000
-LOG_UPLOAD_PAUSE_MS = 300000
+RTY_MIN_S, RTY_MAX_S = 1, 3600
+TRIAL_WAIT_MAX_MS, LOG_UPLOAD_PAUSE_MS = 30000, 300000
 LIST_PAUSE_MS = 300000  # between two allow lists: each is written as a whole
 MEGABYTE = 1048576
 
@@ -62,13 +60,11 @@ class Agent:
         self._backoff = Backoff(ports.rng)
         self.upload_backoff = Backoff(ports.rng)
         self.rto_s = DEFAULT_RTO_S
-        self._beats = 0
-        self._unknown = False
+        self._beats, self._unknown = 0, False
         self._logs_not_before_ms = 0
         self._not_before_ms = {}
         self._not_prepared = None
-        self.image_on_trial = False
-        self.image_stream = None
+        self.image_on_trial, self.image_stream = False, None
 
     def run(self):
         if self.identity.state == life.DORMANT:
@@ -208,12 +204,11 @@ class Agent:
     def _after_heartbeat(self, answer):
         if answer.get("PENDING_CMDS", "0") != "0":
             yield from self._attempt("commands", self._obey())
+            self.ports.board.unload(SELDOM)
         if self.identity.state == life.WIPING:
             return
         if self._logs_matter():  # first: an acknowledgement may name them
-            from .log_upload import upload_what_matters
-
-            yield from self._attempt("logs", upload_what_matters(self))
+            yield from self._attempt("logs", self._upload_logs())
         yield from self._attempt("acknowledgements", self._acknowledge())
         if self.punches.wants_list(answer.get("AL1")):
             from .allow_pages import take
@@ -304,6 +299,11 @@ class Agent:
         if self.clock.synced:
             tokens["HB5"] = self.clock.boot_text()
         return tokens
+
+    def _upload_logs(self):
+        from .log_upload import upload_what_matters
+
+        yield from upload_what_matters(self)
 
     def _logs_matter(self):
         """Whether to upload them now; asked again after a pause, however that goes."""

@@ -8,10 +8,10 @@ from .effects import Sleep
 from .errors import LocalError
 from .life import REVOKED
 from .ports import COUNTER, random_hex
+from .progress import TRIAL_MS
 from .slots import RECOVERY_PATH, Slots
 from .store import STATE
 from .update_record import UpdateRecord, counter_in
-from .update_state import TRIAL_MS
 
 SELF_TEST_PATH = STATE + "self_test.toon"
 # With less than this left after the first heartbeat, a release would fail at its next task.
