@@ -15,7 +15,8 @@ def unload(names):
 
 
 def _drop(package_name, names):
-    package = sys.modules[package_name]
+    package = sys.modules.get(package_name)
     for name in names:
-        if sys.modules.pop(package_name + "." + name, None) is not None and hasattr(package, name):
+        if sys.modules.pop(package_name + "." + name, None) and hasattr(package, name):
             delattr(package, name)
+        sys.modules.pop(name, None)  # releases for chips have no packages

@@ -5,7 +5,7 @@ it here. Every function, text and name takes room on the terminal, so what is no
 behind: what nothing in the release names, the names of constants, the explanations in exceptions
 (their codes tell the cause, and docs/protocol.md what a code means), the names of parameters,
 of functions, of classes that are no exceptions and of attributes, and what is private to a module.
-Modules that are always loaded together become one.
+Modules that are always loaded together become one, and packages are left out.
 
 With an architecture, the terminal's processor does Ed25519 and SHA-512 by native code
 (`ks_viper`), and what does them in plain Python stays behind: such a release starts on this
@@ -23,7 +23,7 @@ from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import attributes, constants, linked, names, parameters, private, scopes, settled
+from . import attributes, constants, flat, linked, names, parameters, private, scopes, settled
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -77,6 +77,7 @@ def _reduce(trees: dict[str, ast.Module], entry: str, natives: set[str]) -> None
     """
     for tree in trees.values():
         _Silent().visit(tree)
+    settled.for_micropython(trees)
     if natives:
         settled.settle(trees, natives)
     constants.inline(trees, entry)
@@ -95,6 +96,7 @@ def _reduce(trees: dict[str, ast.Module], entry: str, natives: set[str]) -> None
             _Terse(raising).visit(tree)
             _shorten(tree, named)
     names.reuse(trees)
+    flat.flatten(trees)
     for tree in trees.values():
         ast.fix_missing_locations(tree)
 

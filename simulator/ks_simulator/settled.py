@@ -1,17 +1,120 @@
 """Takes the branches of an application that are known when it is made.
 
 `try: from . import a` with a handler is the module itself where the release has it, and a condition
-that compares constants is decided.
+that compares constants is decided. So is what tells MicroPython from CPython: each name that only
+one of them needs would take room on the other.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Set
+from typing import Final, TypeGuard
 
 from .modules import Name, name_of, source_of
 
 Trees = Mapping[str, ast.Module]
+
+
+# What `hasattr` says on MicroPython, its unix port and the ESP32's alike.
+_HAS: Final = {
+    ("os", "fsync"): False,
+    ("os", "chmod"): False,
+    ("os", "fchmod"): False,
+    ("os", "O_DIRECTORY"): False,
+    ("os", "ilistdir"): True,
+    ("sys", "dont_write_bytecode"): False,
+    ("sys", "print_exception"): True,
+}
+_NAME: Final = ast.dump(ast.parse("sys.implementation.name", mode="eval").body)
+
+
+def for_micropython(trees: Trees) -> None:
+    """Change the modules in place: what is for CPython stays behind."""
+    for tree in trees.values():
+        facts = _Facts()
+        facts.visit(tree)
+        if facts.flags:
+            facts.visit(tree)
+
+
+class _Facts(ast.NodeTransformer):
+    """`flags`: names that a module binds to a fact, once and for all."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str, ast.Constant] = {}
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "hasattr" and len(node.args) == 2:
+            what, name = node.args
+            if isinstance(what, ast.Name) and isinstance(name, ast.Constant):
+                found = _HAS.get((what.id, str(name.value)))
+                if found is not None:
+                    return ast.Constant(found)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        right = node.comparators[0]
+        if ast.dump(node.left) == _NAME and isinstance(right, ast.Constant):
+            return ast.Constant(right.value == "micropython")
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        self.generic_visit(node)
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and target.id.isupper() and _is_flag(node.value):
+            self.flags[target.id] = node.value
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.flags.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Not) and _is_flag(node.operand):
+            return ast.Constant(not node.operand.value)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        decisive = isinstance(node.op, ast.Or)
+        left = [part for part in node.values if not (_is_flag(part) and part.value != decisive)]
+        if any(_is_flag(part) for part in left):
+            return ast.Constant(decisive)
+        if not left:
+            return ast.Constant(not decisive)
+        node.values = left
+        return node if len(left) > 1 else left[0]
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.generic_visit(node)
+        if _is_flag(node.test):
+            return node.body if node.test.value else node.orelse
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:
+        self.generic_visit(node)
+        if _is_flag(node.test):
+            return (node.body if node.test.value else node.orelse) or [ast.Pass()]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        for number, part in enumerate(node.body):
+            if isinstance(part, ast.Return):
+                rest = node.body[number + 1 :]
+                if not any(
+                    isinstance(inner, ast.Yield) for each in rest for inner in ast.walk(each)
+                ):
+                    del node.body[number + 1 :]  # else it makes the function a generator
+                break
+        return node
+
+
+def _is_flag(node: ast.expr) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool)
 
 
 def settle(trees: Trees, present: Set[str]) -> None:
