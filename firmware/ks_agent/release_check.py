@@ -31,9 +31,9 @@ def trusted(agent, offer):
         found = _kept(agent, offer, record, source)
         if found is not None:
             return found
-    head = bytearray()
-    yield from source.read(0, bundle.HEAD_BYTES, head.extend)
-    head = bytes(head)
+    came = bytearray()
+    yield from source.read(0, bundle.HEAD_BYTES, came.extend)
+    head = bytes(came)
     end = bundle.HEAD_BYTES + bundle.parse_head(head)[0]
     if end > int(offer["FW5"]):
         raise Malformed("a bundle that ends early")

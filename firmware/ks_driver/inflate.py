@@ -10,7 +10,7 @@ class ZlibInflater:
     """What `deflate.DeflateIO` is for reading, on CPython."""
 
     def __init__(self, file, window_bits):
-        import zlib
+        import zlib  # type: ignore[import-not-found, unused-ignore]
 
         self._file = file
         self._unpacker = zlib.decompressobj(-window_bits)

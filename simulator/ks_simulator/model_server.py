@@ -52,7 +52,7 @@ class ModelServer:
         answer["TS"] = timetext.format_ms(self._now_ms())
         answer["RQ"] = signing.request_digest(CRYPTO, request)
         signing.sign_message(CRYPTO, self._keys.server, answer, "SIG_SERV")
-        status = schema.STATUS.get(answer.get("ERR1"), 200)
+        status = schema.STATUS.get(answer.get("ERR1", ""), 200)
         return Response(
             status, {"content-type": signing.TOON}, signing.compose(answer, signing.TOON)
         )

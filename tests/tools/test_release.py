@@ -241,6 +241,7 @@ def test_an_image_and_opaque_files_are_releases_too(
 
 
 def test_bytecode_says_what_loads_it(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "helper.py").write_text("def help():\n    return 1\n")
     assert build(source, "out", "--bytecode") == 0
     shown = told(capsys, "inspect", "out")
     assert shown["mpy"] == "6.3"
