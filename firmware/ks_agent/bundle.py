@@ -116,7 +116,10 @@ class Manifest:
 
     def _begin_table(self, line):
         end = line.find(b"]")
-        count = line[len(_TABLE) : end].decode()
+        try:
+            count = line[len(_TABLE) : end].decode()
+        except UnicodeError:  # a damaged one, of a slot that does not run
+            raise Malformed("a bad number of files")
         if not tokens.is_integer(count) or not 0 <= int(count) <= MAX_FILES:
             raise Malformed("a bad number of files")
         self._count = int(count)
@@ -216,7 +219,9 @@ def _check_file(row, packed):
     if sorted(row) != sorted(_COLUMNS[: 4 if packed else 3]):
         raise Malformed("a file has PATH, SHA256, SIZE and, where files are packed, PACKED")
     path = row["PATH"]
-    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path in RESERVED or path[0] == ".":
+    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path[0] == ".":
+        raise Malformed("bad path of a file")
+    if path.partition("/")[0] in RESERVED:
         raise Malformed("bad path of a file")
     for part in path.split("/"):
         if part in ("", ".", ".."):

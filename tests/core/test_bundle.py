@@ -2,7 +2,9 @@
 
 # heap: 192k because the largest manifest is built here as well as read
 
-from support import raises
+import io
+
+from support import packed_last, raises
 
 from ks_agent import bundle, signing, toon
 from ks_agent.errors import Malformed
@@ -32,7 +34,7 @@ def row(path, size="0"):
 
 
 def encoded(message):
-    return toon.encode(message, as_text)
+    return packed_last(toon.encode(message, as_text))
 
 
 def refused(message):
@@ -145,8 +147,39 @@ def test_paths_stay_inside_the_slot():
         ".a/b",
         "manifest.toon",
         "manifest.sig",
+        "manifest.toon/a",
+        "manifest.sig/a.py",
     ):
         refused(manifest(files=[row(path)]))
+
+
+class OneFile:
+    """An `fs` port with one file, whatever its path."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def stat(self, path):
+        return len(self._data)
+
+    def open(self, path, mode):
+        return io.BytesIO(self._data)
+
+
+def test_whatever_bytes_the_flash_gives_a_manifest_is_read_or_malformed():
+    data = bytes(encoded(manifest()))
+    table = data.find(b"FILE[")
+    outcomes = set()
+    for place in list(range(table, table + 80)) + list(range(0, len(data), 7)):
+        for byte in (0, 10, 34, 92, 93, 123, 128, 178, 233, 255):
+            damaged = bytearray(data)
+            damaged[place] = byte
+            try:
+                list(bundle.read_manifest(OneFile(bytes(damaged)), "x").files())
+                outcomes.add("read")
+            except Malformed:
+                outcomes.add("malformed")
+    assert len(outcomes) == 2
 
 
 def test_no_path_stands_twice_or_is_both_file_and_folder():
@@ -172,6 +205,44 @@ def test_a_file_has_path_hash_and_size_and_nothing_else():
         refused(manifest(files=[dict(good, SHA256=hash_text)]))
     for size in ("", "-1", "01", "1.0", "1e3", " 1", "9" * 16):
         refused(manifest(files=[row("a", size)]))
+
+
+def test_the_columns_of_files_are_those_that_stage_0_reads_in_its_order():
+    plain = encoded(manifest(files=[row("a", "5")]))
+    files = [packed_row("a", "5", "3")]
+    packed = encoded(manifest({"WBITS": "10"}, files))
+    bundle.parse_manifest(plain)
+    bundle.parse_manifest(packed)
+    raises(Malformed, bundle.parse_manifest, toon.encode(manifest({"WBITS": "10"}, files), as_text))
+    for whole in (plain, packed):
+        start = whole.find(b"]{") + 2
+        columns = whole[start : whole.find(b"}")]
+        for other in (
+            b"",
+            b"PATH,SIZE,SHA256",
+            b"SHA256,PATH,SIZE",
+            b"PATH,SHA256",
+            b"PATH,SHA256,PACKED",
+            b"PATH,SHA256,SIZE,MODE",
+            b"PATH,SHA256,SIZE,UNPACKED",
+            b"PATH,SHA256,SIZE,PACKED,MODE",
+            b'"PATH",SHA256,SIZE',
+            columns + b" ",
+            columns + b",",
+            columns + b"}",
+            columns.replace(b",", b"|"),
+        ):
+            raises(Malformed, bundle.Manifest, lambda bad=whole, new=other: iter(
+                (bad[:start] + new + bad[start + len(columns) :]).split(b"\n")
+            ))
+
+
+def test_a_manifest_without_files_has_the_columns_too():
+    for header in (b"FILE[0]{PATH,SHA256}:", b"FILE[0]{}:", b"FILE[0]:", b"FILE[0]"):
+        empty = manifest({}, [])
+        del empty["FILE"]
+        data = header + b"\n" + encoded(empty)
+        raises(Malformed, bundle.Manifest, lambda data=data: iter(data.split(b"\n")))
 
 
 def packed_row(path, size, packed):
