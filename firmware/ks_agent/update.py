@@ -52,7 +52,7 @@ class Updater:
             self._progress.step("link_lost")
             self._progress.not_before_ms = 0
             self._progress.pause_ms = PAUSE_MS
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._failed(offer, error)
 
     def _take(self, offer):
@@ -72,7 +72,7 @@ class Updater:
             yield from Installer(self._agent, offer, found).install()
 
     def _failed(self, offer, error):
-        """The link, the server or the flash: later again, with what there is."""
+        """The link, the server, the flash or the heap: later again, with what there is."""
         if error.args[:1] == (ENOSPC,):
             self._refused(offer, UpdateRefused("TOO_LARGE", "no room on the flash"))
             return

@@ -227,7 +227,7 @@ def test_a_flash_without_room_is_told_and_leaves_the_running_release():
     assert terminal.agent.progress.state == "IDLE"
 
 
-def test_a_flash_that_fails_is_tried_again_later():
+def installed_though_its_part_failed_with(problem):
     terminal = ready()
     offered(terminal)
     opened = terminal.fs.open
@@ -236,12 +236,20 @@ def test_a_flash_that_fails_is_tried_again_later():
     def failing(path, mode):
         if path == "slot_b/.part" and mode == "wb" and len(failures) < 2:
             failures.append(path)
-            raise OSError(5)
+            raise problem
         return opened(path, mode)
 
     terminal.fs.open = failing
     terminal.run(lambda: staged(terminal))
     assert len(failures) == 2 and installed(terminal) and reported(terminal) == []
+
+
+def test_a_flash_that_fails_is_tried_again_later():
+    installed_though_its_part_failed_with(OSError(5))
+
+
+def test_a_heap_without_room_for_an_update_holds_up_that_update_and_nothing_else():
+    installed_though_its_part_failed_with(MemoryError())
 
 
 def test_a_stale_record_of_a_download_into_the_slot_that_runs_now_is_forgotten():
