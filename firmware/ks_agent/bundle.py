@@ -24,7 +24,9 @@ _IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _PATH = _IDENTIFIER + "_./"
 _REQUIRED = ("KIND", "FW1", "FW2", "COUNTER", "BUILT", "EXPIRES", "TYPES")
 _TABLE = b"FILE["
-_COLUMNS = ("PATH", "SHA256", "SIZE", "PACKED")
+# What stage 0 reads, to the letter: its TABLES.
+_COLUMNS = b"]{PATH,SHA256,SIZE}:"
+_WITH_PACKED = b"]{PATH,SHA256,SIZE,PACKED}:"
 _INTEGERS = {"COUNTER": (0, 1 << 50), "STAGE0": (1, 99), "WBITS": (8, 12)}
 _VERSIONS = ("FW2", "IMAGE_MIN", "IMAGE_MAX", "IMAGE")
 RESERVED = ("manifest.toon", "manifest.sig")
@@ -124,7 +126,9 @@ class Manifest:
             raise Malformed("a bad number of files")
         self._count = int(count)
         self._columns = line[end:]
-        self.packed = b"PACKED" in self._columns
+        self.packed = self._columns == _WITH_PACKED
+        if not self.packed and self._columns != _COLUMNS:
+            raise Malformed("other columns of FILE than stage 0 reads")
         return self._count
 
     def _check_fields(self):
@@ -170,7 +174,9 @@ class Manifest:
             rows = toon.decode(document, MANIFEST_MAX_BYTES).get("FILE")
             if not rows:
                 raise Malformed("a bad row of a file")
-            _check_file(rows[0], self.packed)
+            if len(rows[0]) != self._columns.count(b",") + 1:
+                raise Malformed("a row of a file with an empty cell")
+            _check_file(rows[0])
             _check_order(rows[0]["PATH"], before)
             yield rows[0]
 
@@ -215,9 +221,7 @@ def parse_manifest(data):
     return message
 
 
-def _check_file(row, packed):
-    if sorted(row) != sorted(_COLUMNS[: 4 if packed else 3]):
-        raise Malformed("a file has PATH, SHA256, SIZE and, where files are packed, PACKED")
+def _check_file(row):
     path = row["PATH"]
     if not 1 <= len(path) <= 96 or path.strip(_PATH) or path[0] == ".":
         raise Malformed("bad path of a file")

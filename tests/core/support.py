@@ -27,3 +27,22 @@ def raises(exception_class, function, *arguments):
 def skip(reason):
     """End the running test as skipped, saying why."""
     raise SkipTest(reason)
+
+
+def packed_last(manifest):
+    """An encoded manifest with PACKED as the last column of FILE, as stage 0 reads it: toon writes
+    columns in the order of their names.
+    """
+    lines = []
+    is_packed = False
+    for line in manifest.split(b"\n"):
+        if line.startswith(b"FILE["):
+            is_packed = b"{PACKED," in line
+        first, comma, others = line.partition(b",")
+        if is_packed and line.startswith(b"FILE["):
+            lines.append(line.replace(b"{PACKED,", b"{").replace(b"}", b",PACKED}"))
+        elif is_packed and line.startswith(b"  "):
+            lines.append(b"  " + others + comma + first[2:])
+        else:
+            lines.append(line)
+    return b"\n".join(lines)

@@ -232,9 +232,8 @@ def test_the_columns_of_files_are_those_that_stage_0_reads_in_its_order():
             columns + b"}",
             columns.replace(b",", b"|"),
         ):
-            raises(Malformed, bundle.Manifest, lambda bad=whole, new=other: iter(
-                (bad[:start] + new + bad[start + len(columns) :]).split(b"\n")
-            ))
+            bad = whole[:start] + other + whole[start + len(columns) :]
+            raises(Malformed, bundle.Manifest, lambda bad=bad: iter(bad.split(b"\n")))
 
 
 def test_a_manifest_without_files_has_the_columns_too():

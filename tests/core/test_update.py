@@ -4,6 +4,7 @@
 
 from fake_ports import CRYPTO
 from fakes import RELEASE_SEED, SERVER_SEED, Terminal
+from support import packed_last
 
 from ks_agent import bundle, signing, timetext, toon
 from ks_agent.slots import Slots
@@ -45,7 +46,7 @@ def make_manifest(terminal, files, **fields):
 
 
 def make_bundle(manifest, files, seed=RELEASE_SEED):
-    data = toon.encode(manifest, as_text)
+    data = packed_last(toon.encode(manifest, as_text))
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, data))
     contents = [content for _, content in sorted(files.items())]
     return bundle.make_head(data, signature) + data + b"".join(contents)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from sqlalchemy import insert, select
+from support import packed_last
 
 from ks_agent import bundle, signing, timetext, tokens, toon
 from ks_server.admin import create_admin
@@ -159,7 +160,7 @@ def make_bundle(
         ],
         **values,
     }
-    manifest: bytes = toon.encode(message, tokens.kind_of)
+    manifest: bytes = packed_last(toon.encode(message, tokens.kind_of))
     signature = signing.sign_text(CRYPTO, seed, signing.manifest_text(CRYPTO, manifest))
     head: bytes = bundle.make_head(manifest, signature)
     return (
