@@ -89,6 +89,33 @@ class ImageUpdate:
             held = slots.manifest(slot)
             if held is not None:
                 image_match.check(held, image)
+        # They stay as the factory wrote them, and the way back goes through them.
+        self._check_bytecode("stage0.mpy", manifest["MPY"])
+        self._check_folder("recovery", manifest["MPY"])
+
+    def _check_folder(self, folder, mpy):
+        if not self._ports.fs.is_dir(folder):
+            return
+        for name in list(self._ports.fs.listdir(folder)):
+            path = folder + "/" + name
+            self._check_folder(path, mpy)
+            if name.endswith(".mpy"):
+                self._check_bytecode(path, mpy)
+
+    def _check_bytecode(self, path, mpy):
+        """By the head of a .mpy file: "M", version, and in a byte architecture and sub-version."""
+        try:
+            with self._ports.fs.open(path, "rb") as file:
+                head = file.read(3)
+        except OSError:
+            return
+        if len(head) < 3:
+            return
+        needs = "%d.%d" % (head[1], head[2] & 3)
+        if not head[2] >> 2:  # no native code: the major numbers count
+            needs, mpy = needs.partition(".")[0], mpy.partition(".")[0]
+        if needs != mpy:
+            raise UpdateRefused("IMAGE_MIX", "it could not load " + path)
 
     def _tries_of(self, offer):
         """How often this image was tried already; 0: it has to be written."""
