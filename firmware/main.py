@@ -38,16 +38,17 @@ gc.collect()
 
 def build_ports(root, slot, stage0_version=1):
     fs = HostFs(root)
+    vault = NvsVault()
     partition = HostPartition(slot, stage0_version)
     partition.images = images.find()
     return Ports(
         clock=HostClock(built_ms(fs, slot)),
         rng=RadioRng(),
         fs=fs,
-        vault=NvsVault(),
+        vault=vault,
         partition=partition,
         crypto=Ed25519Crypto(fs, TABLE_PATH),
-        board=Esp32Board(),
+        board=Esp32Board(vault),
     )
 
 

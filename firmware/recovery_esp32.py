@@ -34,14 +34,15 @@ gc.collect()
 
 def build_ports(root, slot, stage0_version):
     fs = HostFs(root)
+    vault = NvsVault()
     return Ports(
         clock=HostClock(0),
         rng=RadioRng(),
         fs=fs,
-        vault=NvsVault(),
+        vault=vault,
         partition=HostPartition(slot, stage0_version),
         crypto=Ed25519Crypto(fs, TABLE_PATH),
-        board=Esp32Board(),
+        board=Esp32Board(vault),
     )
 
 

@@ -288,6 +288,19 @@ def test_the_ports_are_those_of_the_chip(chip: pytest.MonkeyPatch, tmp_path: Pat
     assert not ports.rng.is_ready()
 
 
+def test_the_board_is_named_as_the_factory_wrote_it_into_the_vault(
+    chip: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = entry()
+    recovery = importlib.import_module("recovery_esp32")
+    assert main.build_ports(str(tmp_path), "b").board.name is None
+    for build_ports in (main.build_ports, recovery.build_ports):
+        nvs = Nvs()
+        nvs.set_blob("board", b"esp32s3")
+        chip.setattr(sys.modules["ks_board.vault"].esp32, "NVS", lambda name, nvs=nvs: nvs)
+        assert build_ports(str(tmp_path), "b", 1).board.name == "esp32s3"
+
+
 def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
     chip: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
