@@ -1,13 +1,21 @@
 """Shared by all tests: where the repository stands and which interpreters it has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ks_simulator import provision, recovery, wear
+from ks_tools import factory
+from tests.only_once import Compiler, shared_folder
 from tools.micropython import ARCHITECTURES, ROOT, interpreter, works
 
 ORACLES = ROOT / ".cache" / "npm" / "node_modules" / "@toon-format"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: begun at the end, it would leave all other processors idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -36,3 +44,18 @@ def micropython() -> Callable[[str], Path]:
         return program
 
     return find
+
+
+@pytest.fixture(scope="session")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
+    """Compiles each release once in a run of the tests."""
+    return Compiler(shared_folder(tmp_path_factory))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def releases_are_compiled_once(compiler: Compiler) -> Iterator[None]:
+    """Wherever a terminal is provisioned."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (factory, provision, recovery, wear):
+            patch.setattr(module, "compiled", compiler)
+        yield

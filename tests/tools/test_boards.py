@@ -11,13 +11,13 @@ from littlefs import lfs
 from benchmarks.punch_flash import Bench
 from ks_simulator import recovery
 from ks_simulator.application import build, installed_files
-from ks_simulator.compiled import compiled
 from ks_simulator.littlefs import LittleFsPort, make_filesystem
 from ks_simulator.nor import BLOCK_BYTES, NorFlash
 from ks_simulator.provision import stage_0_files
 from ks_tools.boards import CREDENTIALS, Board, punches_a_segment, read_boards, segments
 from ks_tools.cli import run
 from ks_tools.console import ToolError
+from tests.only_once import Compiler
 
 KIB = 1024
 
@@ -91,9 +91,12 @@ ARCHITECTURES = {"esp32": "xtensawin", "esp32s3": "xtensawin", "esp32c3": "rv32i
 SPARE_BYTES = 64 * KIB
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("board", read_boards(), ids=lambda board: board.name)
-def test_two_slots_and_what_the_factory_writes_fit_into_vfs(board: Board) -> None:
-    files = compiled(installed_files(), architecture=ARCHITECTURES[board.chip])
+def test_two_slots_and_what_the_factory_writes_fit_into_vfs(
+    board: Board, compiler: Compiler
+) -> None:
+    files = compiler(installed_files(), architecture=ARCHITECTURES[board.chip])
     release = build(files, version="1.0.0", counter=1).signed(bytes(32))
     flash = NorFlash(board.vfs // BLOCK_BYTES)
     make_filesystem(flash)

@@ -4,6 +4,7 @@ It shares no code with what is tested. Points are (x, y, z, t) with x*y = z*t (R
 """
 
 import hashlib
+from functools import lru_cache
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -31,6 +32,7 @@ def negative(point: Point) -> Point:
     return (-x % P, y, z, -t % P)
 
 
+@lru_cache(maxsize=4096)  # most awkward signatures share a scalar and a point with others
 def multiply(scalar: int, point: Point) -> Point:
     """scalar * point, for a scalar of any size that is not negative."""
     total = NEUTRAL
