@@ -35,9 +35,15 @@ class Slots:
         return self.record.get("TRIAL") == "true"
 
     def clear(self, slot):
-        """An empty slot. Raises LocalError for the running one."""
+        """An empty slot. Raises LocalError for the running one.
+
+        In recovery stage 0 would start it, untried, once all is there: it gets a hash that nothing
+        has, until it is staged.
+        """
         if slot == self.running:
             raise LocalError("the running slot is never written")
+        if not self.running:
+            self._write({"SLOT": slot, "MANIFEST": "0" * 64})
         self._remove_tree(folder(slot))
         self._fs.mkdir(folder(slot))
 

@@ -10,10 +10,11 @@ from test_update_cuts import Started, confirmed, put_application
 
 from ks_agent.agent import Agent
 from ks_agent.errors import LocalError
+from ks_agent.install import Installer
 from ks_agent.outbox import Outbox
 from ks_agent.ports import Ports
 from ks_agent.recovery import Recovery
-from ks_agent.slots import RECOVERY_PATH
+from ks_agent.slots import BOOT_PATH, RECOVERY_PATH
 from ks_agent.update_record import UpdateRecord
 
 HOUR_MS = 3600000
@@ -123,6 +124,39 @@ def test_a_crashed_release_in_the_other_slot_is_not_what_stage_0_falls_back_to()
             terminal.fs.files["slot_b/" + path[7:]] = terminal.fs.files[path]
     terminal.run(lambda: terminal.slot == "a")
     assert "slot_b/manifest.toon" not in terminal.fs.files
+
+
+class PowerCut(BaseException):
+    pass
+
+
+def cut_before_staging(terminal):
+    """The power goes when all files are in the slot, and nothing says so yet."""
+    stage = Installer._stage
+
+    def cut(self):
+        raise PowerCut()
+
+    Installer._stage = cut
+    try:
+        raises(PowerCut, terminal.run, lambda: False)
+    finally:
+        Installer._stage = stage
+
+
+def test_stage_0_starts_nothing_of_what_recovery_has_not_staged():
+    for record in (None, {"SLOT": "b", "MANIFEST": "1" * 64}):
+        terminal = lost()
+        if record is not None:
+            terminal.agent.store.write(BOOT_PATH, record)
+        cut_before_staging(terminal)
+        assert "slot_a/main.py" in terminal.fs.files
+        terminal.boot()
+        assert terminal.slot == ""
+        terminal.run(lambda: terminal.slot == "a")
+        assert boot_record(terminal)["TRIAL"] == "true"
+        terminal.run(lambda: confirmed(terminal))
+        assert reported(terminal) == ["OK confirmed"]
 
 
 def test_recovery_survives_whatever_goes_wrong_in_an_attempt():
