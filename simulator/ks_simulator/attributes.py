@@ -13,7 +13,7 @@ import keyword
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from . import rom_names
+from . import naming, rom_names
 from .scopes import own_statements
 
 Trees = Mapping[str, ast.Module]
@@ -24,8 +24,9 @@ BY_TEXT = frozenset(("getattr", "hasattr", "setattr", "delattr"))
 WATCHED = frozenset(("board",))
 
 
-def rename(trees: Trees, foreign: set[str]) -> None:
+def rename(trees: Trees, foreign: set[str], given: naming.Naming | None = None) -> None:
     """Rename in place. `foreign`: names that objects from elsewhere may have."""
+    given = given or naming.Naming()
     uses = Counter(
         node.attr
         for tree in trees.values()
@@ -43,8 +44,9 @@ def rename(trees: Trees, foreign: set[str]) -> None:
         key=lambda name: (-uses[name], name),
     )
     taken = ours | set(uses) | _read_in_classes(trees) | set(keyword.kwlist)
-    free = (name for name in rom_names.NAMES if name not in taken)
-    names = dict(zip(chosen, free, strict=False))
+    free = [name for name in rom_names.NAMES if name not in taken]
+    avoided = (naming.FUNCTIONS, naming.PRIVATE, naming.NATIVE)
+    names = given.give(naming.ATTRIBUTES, chosen, free, avoided=avoided)
     for tree in trees.values():
         _Renamer(names).visit(tree)
 

@@ -19,11 +19,24 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ks_viper import base, build, package
 
-from . import attributes, constants, flat, linked, names, parameters, private, scopes, settled
+from . import (
+    attributes,
+    constants,
+    flat,
+    linked,
+    names,
+    naming,
+    parameters,
+    private,
+    scopes,
+    settled,
+    tracing,
+)  # fmt: skip
 from .application import ENTRY, ReleaseError
 
 # Only the server, or only CPython, reads these.
@@ -41,16 +54,42 @@ ONE_BYTE = 122  # of 128 texts; some come before all others
 TABLES = 1
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """An application as bytecode, and what things are called in it.
+
+    `names`: by table of `naming`, the new name of each old one. `code`: by module as crash reports
+    name it, then by function, where it comes from ("ks_agent/toon.py:12 encode"); functions of one
+    name in one module cannot be told apart.
+    """
+
+    files: dict[str, bytes]
+    names: dict[str, dict[str, str]]
+    code: dict[str, dict[str, list[str]]]
+
+
 def compiled(
     files: Mapping[str, bytes], entry: str = ENTRY, architecture: str = "", tables: int = TABLES
 ) -> dict[str, bytes]:
+    """The files of `compiled_with_names`."""
+    return compiled_with_names(files, entry, architecture, tables).files
+
+
+def compiled_with_names(
+    files: Mapping[str, bytes],
+    entry: str = ENTRY,
+    architecture: str = "",
+    tables: int = TABLES,
+    like: Mapping[str, Mapping[str, str]] | None = None,
+) -> Compiled:
     """The files with all Python modules but the entry merged and compiled for MicroPython.
 
     The entry stays source, which imports from where things are then.
 
     `architecture` is one of ARCHITECTURES, or "" for any and no native code; `tables` is 1, 2 or
-    4. Raises ReleaseError for what does not compile, and for any complaint of the compiler:
-    versions before 1.26 say that the code is bad and succeed all the same.
+    4; `like` are the names of another release, which are kept where they can be. Raises
+    ReleaseError for what does not compile, and for any complaint of the compiler: versions before
+    1.26 say that the code is bad and succeed all the same.
     """
     made = {path: content for path, content in files.items() if not path.endswith(".py")}
     trees = {
@@ -59,7 +98,9 @@ def compiled(
         if path.endswith(".py") and _is_needed(path, architecture)
     }
     natives = {f"{package.NAME}/{part}" for part in build.PARTS} if architecture else set()
-    _reduce(trees, entry, natives)
+    given = naming.Naming(like)
+    origins = {path: tracing.origins(path, tree) for path, tree in trees.items()}
+    _reduce(trees, entry, natives, given)
     for path, tree in trees.items():
         if path == entry:
             made[path] = (ast.unparse(tree) + "\n").encode()
@@ -67,14 +108,17 @@ def compiled(
             made[path[: -len(".py")] + ".mpy"] = _compile(path, tree)
     if architecture:
         made = with_native_code(made, architecture, tables)
-    return made
+    return Compiled(made, given.given, tracing.code(trees, entry, origins))
 
 
-def _reduce(trees: dict[str, ast.Module], entry: str, natives: set[str]) -> None:
+def _reduce(
+    trees: dict[str, ast.Module], entry: str, natives: set[str], given: naming.Naming
+) -> None:
     """Change the modules, which are given by path, to fewer that do the same in less memory.
 
     `natives`: the paths of the modules that are there besides, without the ending.
     """
+    modules = flat.marks(trees)
     for tree in trees.values():
         _Silent().visit(tree)
     settled.for_micropython(trees)
@@ -86,17 +130,18 @@ def _reduce(trees: dict[str, ast.Module], entry: str, natives: set[str]) -> None
     while _leave_out_unused(trees, entry):
         pass
     linked.link(trees, entry)
-    attributes.rename(trees, names.of_libraries())
-    names.shorten(trees, entry)
-    private.shorten(tree for path, tree in trees.items() if path != entry)
+    attributes.rename(trees, names.of_libraries(), given)
+    names.shorten(trees, entry, given)
+    private.shorten((tree for path, tree in trees.items() if path != entry), given)
     named = parameters.keywords(trees.values())
     raising = _only_raising(trees.values())
     for path, tree in trees.items():
         if path != entry:
             _Terse(raising).visit(tree)
             _shorten(tree, named)
-    names.reuse(trees)
-    flat.flatten(trees)
+            parameters.shorten_locals(tree)
+    names.reuse(trees, given)
+    flat.flatten(trees, given, modules)
     for tree in trees.values():
         ast.fix_missing_locations(tree)
 

@@ -8,30 +8,53 @@ some hundred of them the interpreter doubles what it sets aside for them.
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Mapping, Set
 
+from . import naming, rom_names
 from .application import ReleaseError
 from .modules import Name, Trees, name_of, source_of
 
 # ks_crypto stays: its native code is compiled apart, and knows where it lies.
 PACKAGES = ("ks_agent", "ks_driver", "ks_board")
+# Tuples of texts that name modules of the same package, to let go of them.
+SELDOM = ("SELDOM", "_SELDOM")
+# Modules that MicroPython has on one port or another, beside those that CPython has too.
+FOREIGN = frozenset((
+    "apa106", "bluetooth", "boot", "btree", "cryptolib", "deflate", "dht", "ds18x20", "esp",
+    "esp32", "espnow", "ffi", "flashbdev", "framebuf", "inisetup", "jni", "lwip", "machine", "main",
+    "mip", "micropython", "neopixel", "network", "ntptime", "onewire", "openamp", "port_diag",
+    "requests", "termios", "tls", "uasyncio", "uctypes", "umqtt", "upip", "urequests", "vfs",
+    "webrepl", "webrepl_setup", "websocket", "lib", "stage0", "volumes", "recovery",
+))  # fmt: skip
 
 
-def flatten(trees: Trees) -> None:
+# Which module a text means: (package, name).
+Marks = Mapping[ast.expr, Name]
+
+
+def marks(trees: Trees) -> Marks:
+    """The texts that name modules; found only as long as the tuples still have their names."""
+    return {
+        element: (name_of(path)[0], str(element.value))
+        for path, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        if isinstance(node.targets[0], ast.Name) and node.targets[0].id in SELDOM
+        for element in node.value.elts
+        if isinstance(element, ast.Constant)
+    }
+
+
+def flatten(trees: Trees, given: naming.Naming | None = None, marked: Marks | None = None) -> None:
     """Change the trees, which are given by path, in place. Raises ReleaseError where two modules
-    would have one name.
+    would have one name. `marked`: texts that are to name the same modules as before.
 
     What a package does by itself, it does before any module of its own, as ever.
     """
+    given = given or naming.Naming()
     packages = {name_of(path)[0] for path in trees} & set(PACKAGES)
-    moved: dict[Name, str] = {}
-    for path in trees:
-        name = name_of(path)
-        if len(name) == 2 and name[0] in packages:
-            moved[name] = name[1]
-    taken = [*moved.values(), *(name_of(path)[0] for path in trees if len(name_of(path)) == 1)]
-    twice = {name for name in taken if taken.count(name) > 1}
-    if twice:
-        raise ReleaseError(f"two modules have the name {min(twice)}")
+    moved = _moved(trees, packages, given)
     kept = {
         name_of(path)[0]
         for path, tree in trees.items()
@@ -41,6 +64,7 @@ def flatten(trees: Trees) -> None:
         tree = trees.pop(path)
         _import_packages(path, tree, kept)
         _Renamer(path, moved, packages).visit(tree)
+        _name_again(tree, moved, packages, marked or {})
         name = name_of(path)
         if name in moved:
             trees[moved[name] + ".py"] = tree
@@ -48,6 +72,38 @@ def flatten(trees: Trees) -> None:
             trees[path] = tree
         elif not _is_empty(tree):
             trees[name[0] + ".py"] = tree
+
+
+def _moved(trees: Trees, packages: Set[str], given: naming.Naming) -> dict[Name, str]:
+    """The new name of each module that leaves its package."""
+    alone = {name_of(path)[0] for path in trees} - packages
+    names = {".".join(name): name for name in map(name_of, trees) if len(name) == 2}
+    leaving = [text for text, name in sorted(names.items()) if name[0] in packages]
+    foreign = FOREIGN | sys.stdlib_module_names | alone | packages
+    free = [name for name in rom_names.NAMES if name.islower() and name not in foreign]
+    free.sort(key=lambda name: (len(name), name))  # it is in each path, too
+    new = given.give(naming.MODULES, leaving, free)
+    own = [names[text][1] for text in leaving if text not in new]
+    clash = {name for name in own if own.count(name) > 1 or name in {*alone, *new.values()}}
+    if clash:
+        raise ReleaseError(f"two modules have the name {min(clash)}")
+    return {names[text]: new.get(text, names[text][1]) for text in leaving}
+
+
+def _name_again(
+    tree: ast.Module, moved: dict[Name, str], packages: Set[str], marked: Marks
+) -> None:
+    """What became a part of another module is not named any more."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple) and marked.keys() & set(node.elts):
+            left = []
+            for element in node.elts:
+                name = marked.get(element)
+                if name is None or name[0] not in packages:
+                    left.append(element)
+                elif name in moved:
+                    left.append(ast.Constant(moved[name]))
+            node.elts = left
 
 
 def _is_empty(tree: ast.Module) -> bool:

@@ -18,8 +18,9 @@ from itertools import product
 from pathlib import PurePosixPath
 from string import ascii_letters
 
-from . import rom_names
+from . import naming, rom_names
 from .attributes import bound_in_class, class_level, classes, is_linked
+from .scopes import own_statements
 
 Trees = Mapping[str, ast.Module]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -42,37 +43,54 @@ MICROPYTHON = frozenset((
 ))  # fmt: skip
 
 
-def shorten(trees: Trees, entry: str) -> None:
+def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> None:
     """Rename in place, but in the entry's tree."""
+    given = given or naming.Naming()
     uses = Counter(
         name for path, tree in trees.items() if path != entry for name in _identifiers(tree)
     )
-    kept = of_libraries() | _kept(trees, entry) | set(rom_names.NAMES)
+    meant = _kept(trees, entry)
+    kept = of_libraries() | meant | set(rom_names.NAMES)
+    attributes = {
+        node.attr for tree in trees.values() for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+    }  # fmt: skip
     defined = {name for path, tree in trees.items() if path != entry for name in _defined(tree)}
+    for path, tree in trees.items():
+        if path != entry:
+            defined.update(set(_set_by_module(tree)) - attributes)
     chosen = sorted(
         {name for name in defined - kept if not is_linked(name)},
         key=lambda name: (-uses[name], name),
     )
-    taken = set(uses) | kept | set(keyword.kwlist)
-    free = (
-        name for name in map("".join, product(ascii_letters, repeat=SHORT)) if name not in taken
+    taken = set(uses) | meant | set(keyword.kwlist)
+    new = map("".join, product(ascii_letters, repeat=SHORT))
+    free = [
+        *(name for name in rom_names.NAMES if name not in taken),
+        *(name for name in new if name not in taken | kept),
+    ]
+    names = given.give(
+        naming.FUNCTIONS,
+        [name for name in chosen if len(name) > SHORT],
+        free,
+        avoided=(naming.PRIVATE, naming.NATIVE),
     )
-    names = dict(zip((name for name in chosen if len(name) > SHORT), free, strict=False))
     for path, tree in trees.items():
         if path != entry:
             _Renamer(names).visit(tree)
 
 
-def reuse(trees: Trees) -> None:
+def reuse(trees: Trees, earlier: naming.Naming | None = None) -> None:
     """Give the names that `linked` made up to those that are there anyway.
 
     A global has nothing to do with an attribute of the same name: on a terminal it is one text for
-    both. Names of attributes that no module or function binds are taken in turn, then those that
-    the interpreter has, a new one when there are no more.
+    both. Names of attributes are taken in turn, then those that the interpreter has, a new one when
+    there are no more; none that a module which has the global uses in another way.
     """
+    earlier = earlier or naming.Naming()
     homes: dict[str, set[str]] = defaultdict(set)
     uses: Counter[str] = Counter()
-    plain: set[str] = set(keyword.kwlist)
+    plain: dict[str, set[str]] = {path: set(keyword.kwlist) for path in trees}
     attributes: Counter[str] = Counter()
     hidden = _hidden_in_classes(trees)
     for path, tree in trees.items():
@@ -89,24 +107,22 @@ def reuse(trees: Trees) -> None:
                     homes[name].add(path)
                     uses[name] += 1
                 else:
-                    plain.add(name)
+                    plain[path].add(name)
     there = sorted(
-        (name for name in attributes if name not in plain and not name.startswith("__")),
+        (name for name in attributes if not name.startswith("__")),
         key=lambda name: (-attributes[name], name),
     )
     new = map("".join, product(ascii_letters, repeat=SHORT))
     rest = (*rom_names.NAMES, *new)
-    pool = [*there, *(name for name in rest if name not in plain and name not in attributes)]
-    taken: dict[str, set[str]] = defaultdict(set)
-    given: dict[str, str] = {}
-    for name in sorted(homes, key=lambda name: (-len(homes[name]), -uses[name], name)):
-        given[name] = next(
-            each
-            for each in pool
-            if each not in hidden[name] and all(each not in taken[path] for path in homes[name])
-        )
-        for path in homes[name]:
-            taken[path].add(given[name])
+    given = earlier.give(
+        naming.GLOBALS,
+        sorted(homes, key=lambda name: (-len(homes[name]), -uses[name], name)),
+        [*there, *(name for name in rest if name not in attributes)],
+        homes=homes.__getitem__,
+        refused=lambda name, new: (
+            new in hidden[name] or any(new in plain[path] for path in homes[name])
+        ),
+    )
     for tree in trees.values():
         _Renamer(given).visit(tree)
 
@@ -156,6 +172,13 @@ def _defined(tree: ast.Module) -> Iterator[str]:
             name = node.attr
         if name and not name.startswith("_"):
             yield name
+
+
+def _set_by_module(tree: ast.Module) -> Iterator[str]:
+    """What the top level sets; nothing with an underscore in front."""
+    for node in own_statements(tree.body):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id[0] != "_":
+            yield node.id
 
 
 def _kept(trees: Trees, entry: str) -> set[str]:

@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterable
 from itertools import count
 
+from . import scopes
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 SHORT = 2  # characters; such a name takes no more room than another
 
@@ -30,6 +32,43 @@ def shorten(tree: ast.AST, kept: set[str]) -> None:
     for node in ast.walk(tree):  # an outer function comes before those within it
         if isinstance(node, Function) and not node.args.kwarg:
             _shorten_one(node, kept)
+
+
+def shorten_locals(tree: ast.AST) -> None:
+    """Rename in place what functions bind for themselves alone, to `v0`, `v1` ... in each.
+
+    Bytecode has no names of these. A global may take the place of each: it must not be hidden.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Function):
+            _shorten_locals(node)
+        else:
+            shorten_locals(node)
+
+
+def _shorten_locals(function: Function) -> None:
+    inside = list(ast.walk(function))
+    if any(isinstance(node, ast.ClassDef) for node in inside):
+        return  # what it binds are attributes
+    fixed = {node.id for node in scopes.names_outside([function])}
+    stored: dict[str, None] = {}
+    handlers = [node for node in inside if isinstance(node, ast.ExceptHandler) and node.name]
+    for node in inside:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            stored[node.id] = None
+        elif isinstance(node, ast.arg):
+            fixed.add(node.arg)
+        elif node not in handlers:
+            fixed.update(_bound_as_text(node))
+    stored.update(dict.fromkeys(str(node.name) for node in handlers))
+    taken = fixed | {node.id for node in inside if isinstance(node, ast.Name)}
+    free = (name for name in map("v{}".format, count()) if name not in taken)
+    names = {name: next(free) for name in stored if name not in fixed}
+    for node in inside:
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    for handler in handlers:
+        handler.name = names.get(str(handler.name), handler.name)
 
 
 def _shorten_one(function: Function, kept: set[str]) -> None:

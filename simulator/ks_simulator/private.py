@@ -10,14 +10,16 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from . import rom_names
+from . import naming, rom_names
 
 PARAMETERS = 7  # `parameters` has no more of these names in all but few functions
+SHARED = ""  # family of what is read from other objects than `self`
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def shorten(trees: Iterable[ast.Module]) -> None:
+def shorten(trees: Iterable[ast.Module], given: naming.Naming | None = None) -> None:
     """Rename in place: to `_0`, `_1` ..., and when these are many to what is there anyway."""
+    given = given or naming.Naming()
     trees = list(trees)
     short = _short_names(trees)
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
@@ -34,25 +36,33 @@ def shorten(trees: Iterable[ast.Module]) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr)
     }
-    common = {name: short[number] for number, name in enumerate(sorted(shared))}
-    names: dict[str, dict[str, str]] = {}
+    everywhere = [*own, SHARED]
+    homes = {_key(SHARED, name): everywhere for name in sorted(shared)}
     for family, uses in own.items():
         left = sorted((name for name in uses if name not in shared), key=lambda n: (-uses[n], n))
-        numbered = {name: short[number] for number, name in enumerate(left, len(common))}
-        names[family] = {**common, **numbered}
+        homes.update({_key(family, name): [family] for name in left})
+    new = given.give(naming.PRIVATE, homes, short, homes=homes.__getitem__)
+
+    def renamed(family: str, name: str) -> str:
+        return new[_key(SHARED if name in shared else family, name)]
+
     changes = [
-        (node, names[families[each.name]][name])
+        (node, renamed(families[each.name], name))
         for each in classes
         for node, name in _private(each)
     ]
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr):
-                changes.append((node, common[node.attr]))
+                changes.append((node, renamed(SHARED, node.attr)))
     for node, name in changes:
         for field in ("attr", "name", "id"):
             if hasattr(node, field):
                 setattr(node, field, name)
+
+
+def _key(family: str, name: str) -> str:
+    return f"{family}.{name}"
 
 
 def _short_names(trees: list[ast.Module]) -> list[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ks_simulator import constants, names, parameters
+from ks_simulator import constants, names, parameters, rom_names
 from ks_simulator.application import ReleaseError, build, installed_files
 from ks_simulator.compiled import ARCHITECTURES, compiled, with_native_code
 from ks_simulator.interpreters import native_architecture
 from ks_viper.build import PARTS, WORD_BITS, source
 from ks_viper.package import PLAIN, VARIANTS
+from tests.only_once import Compiler
 from tools.micropython import interpreter, works
 
 NATIVE = {f"ks_crypto/{part}.mpy" for part in PARTS}
@@ -21,8 +22,10 @@ LIMIT_S = 60
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_with_native_code_no_other_engine_is_on_the_terminal(architecture: str) -> None:
-    made = compiled(installed_files(), architecture=architecture)
+def test_with_native_code_no_other_engine_is_on_the_terminal(
+    architecture: str, compiler: Compiler
+) -> None:
+    made = compiler(installed_files(), architecture=architecture)
     names = {path for path in made if path.startswith("ks_crypto/")}
     assert names > NATIVE
     assert {"ks_crypto/viper_prepared.mpy", "ks_crypto/port.mpy"} < names
@@ -30,15 +33,21 @@ def test_with_native_code_no_other_engine_is_on_the_terminal(architecture: str) 
     build(made, version="1.0.0", counter=1)
 
 
-def test_without_an_architecture_there_is_the_plain_engine_and_nothing_native() -> None:
-    names = {path for path in compiled(installed_files()) if path.startswith("ks_crypto/")}
+def test_without_an_architecture_there_is_the_plain_engine_and_nothing_native(
+    compiler: Compiler,
+) -> None:
+    names = {path for path in compiler(installed_files()) if path.startswith("ks_crypto/")}
     assert {"ks_crypto/port.mpy", "ks_crypto/bigint.mpy", "ks_crypto/sha512_words.mpy"} < names
     assert not any(word in path for path in names for word in ("sodium", "viper"))
 
 
-def test_the_same_files_give_the_same_bytecode() -> None:
-    once = compiled(installed_files(), architecture="xtensawin")
-    assert compiled(installed_files(), architecture="xtensawin") == once
+@pytest.mark.long
+def test_the_same_files_give_the_same_bytecode_whatever_the_architecture(
+    compiler: Compiler,
+) -> None:
+    assert compiler.ANY != "xtensawin"
+    again = compiled(installed_files(), architecture="xtensawin")
+    assert again == compiler(installed_files(), architecture="xtensawin")
 
 
 def test_sources_can_go_along_with_native_code() -> None:
@@ -290,4 +299,49 @@ def test_short_names_do_not_meet_those_that_are_there() -> None:
     ]
     assert len(set(functions)) == 2
     assert "aa" not in functions
-    assert all(len(name) == 2 for name in functions)
+    assert set(functions) <= set(rom_names.NAMES)
+
+
+def test_without_names_of_the_interpreter_functions_have_two_letters() -> None:
+    many = "".join(f"def function_{n}():\n    pass\n" for n in range(len(rom_names.NAMES) + 3))
+    trees = {"main.py": ast.parse(""), "m.py": ast.parse(many)}
+    names.shorten(trees, "main.py")
+    found = {node.name for node in trees["m.py"].body if isinstance(node, ast.FunctionDef)}
+    assert len(found) == len(rom_names.NAMES) + 3
+    assert all(len(name) == 2 for name in found - set(rom_names.NAMES))
+
+
+# Locals.
+
+LOCALS = """
+def helper():
+    return 'global'
+def outer(given):
+    data = given
+    found = [data for data in (1, 2)]
+    def inner():
+        nonlocal found
+        other = helper()
+        found = other
+        return [helper for helper in 'ab']
+    made = inner()
+    try:
+        raise ValueError(given)
+    except ValueError as error:
+        said = str(error)
+    return data, found, made, said, [thing for thing in given], helper()
+print(outer('xy'))
+"""
+
+
+def test_functions_do_the_same_with_short_locals(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = ast.parse(LOCALS)
+    parameters.shorten_locals(tree)
+    text = ast.unparse(tree)
+    for program in (LOCALS, text):
+        exec(compile(program, "m.py", "exec"), {})
+    once, again = capsys.readouterr().out.splitlines()
+    assert once == again == "('xy', 'global', ['a', 'b'], 'xy', ['x', 'y'], 'global')"
+    for gone in ("data", "made", "error", "said", "thing", "other"):
+        assert gone not in text
+    assert "nonlocal found" in text
