@@ -1,6 +1,6 @@
 """A small server of the protocol's words and a terminal on a desk, for the core's own tests."""
 
-from fake_ports import CRYPTO, NOW_MS, Board, Clock, Fs, Partition, Rng, Vault
+from fake_ports import CRYPTO, NOW_MS, Board, Clock, Fs, Partition, PowerCut, Rng, Vault
 
 from ks_agent import lines, schema, signing, timetext
 from ks_agent.agent import Agent
@@ -247,6 +247,21 @@ def ready():
     terminal = Terminal()
     terminal.run(lambda: terminal.beats() == 1)
     return terminal
+
+
+def is_cut_after(operations, terminal, live, *arguments):
+    """Whether the power went at that operation of flash or vault, before `live(*arguments)` and the
+    conversation were over. From then on there is power again; the next boot is the test's.
+    """
+    terminal.fs.operations_left = operations
+    try:
+        live(*arguments)
+        terminal.run_cycle()
+        return False
+    except PowerCut:
+        return True
+    finally:
+        terminal.fs.operations_left = -1
 
 
 def acknowledgement(terminal, row):

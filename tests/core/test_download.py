@@ -4,26 +4,17 @@
 
 from test_update import URL, offer, ready, reported
 from update_desk import (
+    DOWNLOAD,
     Drops,
     head_bytes,
+    idle_after,
     installed,
     offered,
     slot_files,
+    staged,
 )
 
 from ks_agent.download import PROGRESS_BYTES
-
-DOWNLOAD = "data/state/download.toon"
-
-
-def staged(terminal):
-    return terminal.restarts == ["update"]
-
-
-def idle_after(terminal, requests):
-    """Live until so many requests of the bundle were answered, and the attempt is over."""
-    terminal.run(lambda: len(terminal.server.served) >= requests)
-    terminal.run(lambda: terminal.agent.progress.state == "IDLE")
 
 
 def test_a_link_that_drops_every_few_hundred_bytes_brings_the_release_in_one_attempt():

@@ -6,7 +6,7 @@ files; what comes afterwards is the same whole slot.
 
 from fake_ports import PowerCut
 from test_update import boot_record, offer, ready, reported
-from update_desk import LINES, LINES_PACKED, Drops, installed, packed_bundle, put_running
+from update_desk import LINES, LINES_PACKED, Drops, installed, packed_bundle, put_running, staged
 
 FILES = {"a/b.py": b"a" * 9000, "a/c.py": LINES, "d.py": b"", "e.py": b"e" * 600, "main.py": LINES}
 PACKED = {"a/c.py": LINES_PACKED, "main.py": LINES_PACKED}
@@ -18,10 +18,6 @@ def downloading():
     put_running(terminal, RUNNING)
     offer(terminal, packed_bundle(terminal, FILES, PACKED))
     return terminal, Drops(terminal, 1500)
-
-
-def staged(terminal):
-    return terminal.restarts == ["update"]
 
 
 def cut_after(operations, terminal):

@@ -5,28 +5,18 @@
 from fakes import RELEASE_SEED
 from test_update import FILES, boot_record, offer, ready, reported
 from update_desk import (
+    DOWNLOAD,
     LARGE,
     Drops,
     head_bytes,
     installed,
     offered,
     put_running,
+    staged,
 )
 
 from ks_agent import bundle
 from ks_agent.update_record import UpdateRecord
-
-DOWNLOAD = "data/state/download.toon"
-
-
-def staged(terminal):
-    return terminal.restarts == ["update"]
-
-
-def idle_after(terminal, requests):
-    """Live until so many requests of the bundle were answered, and the attempt is over."""
-    terminal.run(lambda: len(terminal.server.served) >= requests)
-    terminal.run(lambda: terminal.agent.progress.state == "IDLE")
 
 
 def test_files_that_the_running_slot_has_are_not_fetched():

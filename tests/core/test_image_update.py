@@ -2,8 +2,7 @@
 
 # heap: 768k because the agent, compiled here, shares it with the test's server and flash
 
-from fake_ports import PowerCut
-from fakes import SERVER_SEED
+from fakes import SERVER_SEED, is_cut_after
 from image_desk import NEW, OLD, PARTITION_BYTES, ImageTerminal, image_bundle, offer_image, ready
 from test_update import FILES, URL, make_manifest, offer, put_application, reported
 
@@ -278,11 +277,9 @@ def test_a_power_cut_at_any_operation_ends_on_a_bootable_image_with_the_truth_re
     for operations in range(200):
         terminal = ready()
         offer_image(terminal, image_bundle(terminal, image=make(*NEW, content=b"x" * 5000)))
-        terminal.fs.operations_left = operations
-        cut = lived(terminal)
-        terminal.fs.operations_left = -1
+        cut = is_cut_after(operations, terminal, run_until_confirmed, terminal)
         terminal.boot()
-        terminal.run(lambda terminal=terminal: "OK confirmed" in reported(terminal))
+        run_until_confirmed(terminal)
         terminal.run_cycle()
         assert terminal.images.label() == "ota_1" and terminal.vault.get("counter") == b"1"
         # Sent again when the power went before its answer was noted, as any acknowledgement.
@@ -295,14 +292,13 @@ def test_a_power_cut_at_any_operation_ends_on_a_bootable_image_with_the_truth_re
     assert not cut and operations > 20
 
 
-def lived(terminal):
-    """Whether the power was cut before the new image was confirmed."""
-    try:
-        terminal.run(lambda: "OK confirmed" in reported(terminal))
-        terminal.run_cycle()
-    except PowerCut:
-        return True
-    return False
+def run_until_confirmed(terminal):
+    terminal.run(lambda: "OK confirmed" in reported(terminal))
+
+
+def boot_until_rolled_back(terminal):
+    terminal.boot()
+    terminal.run(lambda: rolled_back(terminal))
 
 
 def test_a_power_cut_at_any_operation_of_the_way_back_ends_in_one_final_report():
@@ -313,17 +309,8 @@ def test_a_power_cut_at_any_operation_of_the_way_back_ends_in_one_final_report()
             terminal.run(lambda terminal=terminal, tries=tries: len(terminal.restarts) == tries)
             if tries < 4:
                 terminal.boot()
-        terminal.fs.operations_left = operations
-        try:
-            terminal.boot()
-            terminal.run(lambda terminal=terminal: rolled_back(terminal))
-            terminal.run_cycle()
-            cut = False
-        except PowerCut:
-            cut = True
-        terminal.fs.operations_left = -1
-        terminal.boot()
-        terminal.run(lambda terminal=terminal: rolled_back(terminal))
+        cut = is_cut_after(operations, terminal, boot_until_rolled_back, terminal)
+        boot_until_rolled_back(terminal)
         beats = terminal.beats()
         terminal.run(lambda terminal=terminal, beats=beats: terminal.beats() == beats + 5)
         assert terminal.images.label() == "ota_0" and "OK confirmed" not in reported(terminal)

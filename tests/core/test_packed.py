@@ -18,6 +18,7 @@ from update_desk import (
     offered,
     packed_bundle,
     put_running,
+    staged,
 )
 
 from ks_agent import bundle, signing
@@ -26,10 +27,6 @@ from ks_driver.inflate import Inflater
 FILES = {"a.py": b"a" * 700, "b.py": LINES, "c.py": b"", "main.py": LINES[:500]}
 PACKED = {"b.py": LINES_PACKED}
 BOMB = {"bomb.py": bytes(60000), "main.py": b"main"}
-
-
-def staged(terminal):
-    return terminal.restarts == ["update"]
 
 
 def inflated(packed, piece_bytes, window_bits=10):

@@ -2,8 +2,7 @@
 
 # heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
-from fake_ports import PowerCut
-from fakes import ADMIN_SEEDS, acknowledgement, public_text, ready
+from fakes import ADMIN_SEEDS, acknowledgement, is_cut_after, public_text, ready
 
 COMMANDS = (
     "IDENTIFY",
@@ -26,16 +25,8 @@ def test_a_power_cut_at_any_flash_operation_of_a_command_never_performs_it_twice
             terminal = ready()
             fields = PAYLOADS.get(name, "")
             row = terminal.server.command(name, 1, fields, admins=ADMIN_SEEDS)
-            terminal.fs.operations_left = operations
-            performed = 0
-            try:
-                acknowledgement(terminal, row)
-                terminal.run_cycle()
-                cut = False
-            except PowerCut:
-                cut = True
-            performed += terminal.board.counts.get("identify", 0)
-            terminal.fs.operations_left = -1
+            cut = is_cut_after(operations, terminal, acknowledgement, terminal, row)
+            performed = terminal.board.counts.get("identify", 0)
             terminal.boot()
             acknowledgement(terminal, row)
             performed += terminal.board.counts.get("identify", 0)
@@ -52,14 +43,7 @@ def test_a_distrusted_key_that_never_was_trusted_is_said_to_be_so_only_when_it_i
         terminal = ready()
         fields = "ROLE:release|KEY:" + key
         row = terminal.server.command("DISTRUST_KEY", 1, fields, admins=ADMIN_SEEDS)
-        terminal.fs.operations_left = operations
-        try:
-            acknowledgement(terminal, row)
-            terminal.run_cycle()
-            cut = False
-        except PowerCut:
-            cut = True
-        terminal.fs.operations_left = -1
+        cut = is_cut_after(operations, terminal, acknowledgement, terminal, row)
         terminal.boot()
         said = acknowledgement(terminal, row)
         assert said.startswith("OK") == (key in terminal.agent.trust.distrusted), said

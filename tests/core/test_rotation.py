@@ -2,8 +2,8 @@
 
 # heap: 384k because the agent, compiled here, shares it with the test's server and flash
 
-from fake_ports import CRYPTO, PowerCut
-from fakes import Terminal, ready
+from fake_ports import CRYPTO
+from fakes import Terminal, acknowledgement, is_cut_after, ready
 
 from ks_agent import signing
 
@@ -75,13 +75,7 @@ def test_a_rotation_with_a_message_lost_and_a_power_cut_loses_no_key():
             terminal = ready()
             keys = OneKey(terminal, lost, True)
             row = terminal.server.command("ROTATE_DEVICE_KEY")
-            terminal.fs.operations_left = operations
-            try:
-                terminal.run(lambda: row["CMD1"] in terminal.server.acknowledged())
-                cut = False
-            except PowerCut:
-                cut = True
-            terminal.fs.operations_left = -1
+            cut = is_cut_after(operations, terminal, acknowledgement, terminal, row)
             terminal.boot()
             settled(terminal, keys, row)
             if not cut:

@@ -5,8 +5,7 @@
 import hashlib
 
 import stage0
-from fake_ports import PowerCut
-from fakes import Terminal
+from fakes import Terminal, is_cut_after
 from test_update import (
     FILES,
     boot_record,
@@ -58,19 +57,23 @@ def confirmed(terminal):
     return "OK confirmed" in reported(terminal)
 
 
+def run_until_confirmed(terminal):
+    terminal.run(lambda: confirmed(terminal))
+
+
+def run_until_rolled_back(terminal, serves):
+    """Without a server, then with one that hears of it."""
+    terminal.run(lambda: terminal.slot == "a", 2000)
+    terminal.server.handle = serves
+    terminal.run(lambda: len(reported(terminal)) >= 1)
+
+
 def test_a_power_cut_at_any_flash_operation_of_an_update_ends_in_the_new_release_confirmed():
     for operations in range(200):
         terminal = updating()
-        terminal.fs.operations_left = operations
-        try:
-            terminal.run(lambda terminal=terminal: confirmed(terminal))
-            terminal.run_cycle()
-            cut = False
-        except PowerCut:
-            cut = True
-        terminal.fs.operations_left = -1
+        cut = is_cut_after(operations, terminal, run_until_confirmed, terminal)
         terminal.boot()
-        terminal.run(lambda terminal=terminal: confirmed(terminal))
+        run_until_confirmed(terminal)
         terminal.run_cycle()
         assert terminal.slot == "b" and terminal.agent.progress.version == "1.1.0"
         assert sorted(boot_record(terminal)) == ["MANIFEST", "SLOT"]
@@ -86,20 +89,9 @@ def test_a_power_cut_at_any_flash_operation_of_a_rollback_still_reports_it_and_b
         terminal.run(lambda terminal=terminal: terminal.slot == "b")
         serves = terminal.server.handle
         terminal.server.handle = talks_nonsense
-        terminal.fs.operations_left = operations
-        cut = False
-        try:
-            terminal.run(lambda terminal=terminal: terminal.slot == "a", 2000)
-            terminal.server.handle = serves
-            terminal.run(lambda terminal=terminal: len(reported(terminal)) == 1)
-            terminal.run_cycle()
-        except PowerCut:
-            cut = True
-        terminal.fs.operations_left = -1
+        cut = is_cut_after(operations, terminal, run_until_rolled_back, terminal, serves)
         terminal.boot()
-        terminal.run(lambda terminal=terminal: terminal.slot == "a", 2000)
-        terminal.server.handle = serves
-        terminal.run(lambda terminal=terminal: len(reported(terminal)) >= 1)
+        run_until_rolled_back(terminal, serves)
         beats = terminal.beats()
         terminal.run(lambda beats=beats, terminal=terminal: terminal.beats() == beats + 10)
         assert set(reported(terminal)) == {"ERROR ROLLED_BACK no_round_trip"}

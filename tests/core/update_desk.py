@@ -16,6 +16,7 @@ LINES_PACKED = binascii.a2b_base64(
 )
 # 60000 zeroes.
 BOMB_PACKED = binascii.a2b_base64("7cExAQAAAMKg9U9tDQ+g" + "A" * 77 + "L4M")
+DOWNLOAD = "data/state/download.toon"
 LARGE = {"lib/a.py": b"A" * 3000, "lib/b.py": b"B" * 2500, "main.py": b"main()\n" * 90}
 
 
@@ -34,6 +35,16 @@ def offered(terminal, files=LARGE, **fields):
     content = make_bundle(make_manifest(terminal, files, **fields), files)
     offer(terminal, content)
     return content
+
+
+def staged(terminal):
+    return terminal.restarts == ["update"]
+
+
+def idle_after(terminal, requests):
+    """Live until so many requests of the bundle were answered, and the attempt is over."""
+    terminal.run(lambda: len(terminal.server.served) >= requests)
+    terminal.run(lambda: terminal.agent.progress.state == "IDLE")
 
 
 def head_bytes(content):
