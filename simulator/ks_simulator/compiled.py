@@ -91,6 +91,8 @@ def compiled_with_names(
     ReleaseError for what does not compile, and for any complaint of the compiler: versions before
     1.26 say that the code is bad and succeed all the same.
     """
+    if architecture:
+        _check_native(architecture, tables)
     made = {path: content for path, content in files.items() if not path.endswith(".py")}
     trees = {
         path: _parsed(path, content)
@@ -153,10 +155,7 @@ def with_native_code(
 
     Raises ReleaseError, also when `ks_crypto` is not among the files.
     """
-    if architecture not in ARCHITECTURES:
-        raise ReleaseError(f"no architecture {architecture!r}: one of {', '.join(ARCHITECTURES)}")
-    if tables not in base.SIZES:
-        raise ReleaseError(f"{tables} tables: one of {', '.join(map(str, base.SIZES))}")
+    _check_native(architecture, tables)
     if not any(path.startswith(NATIVE_ENGINE) for path in files):
         raise ReleaseError("the files have no ks_crypto that native code would be for")
     try:
@@ -164,6 +163,13 @@ def with_native_code(
         return {**files, **package.native_files(architecture, tables)}
     except build.CompileError as error:
         raise ReleaseError(str(error)) from None
+
+
+def _check_native(architecture: str, tables: int) -> None:
+    if architecture not in ARCHITECTURES:
+        raise ReleaseError(f"no architecture {architecture!r}: one of {', '.join(ARCHITECTURES)}")
+    if tables not in base.SIZES:
+        raise ReleaseError(f"{tables} tables: one of {', '.join(map(str, base.SIZES))}")
 
 
 def _is_needed(path: str, architecture: str) -> bool:
