@@ -50,6 +50,8 @@ _SENTENCES = {
     "update_confirmed": "confirms version {FW2}: a signed heartbeat got through",
     "update_refused": "refuses release {FW1}: {reason}",
     "update_rolled_back": "rolled back {FW2}",
+    "recovery": "has no good slot: recovery asks for a release",
+    "recovery_failed": "recovery failed: {REASON}",
     "punch": "beeps: {A2}, punch {SEQ} is recorded",
     "punch_refused": "refuses a punch: {S1}",
     "punches_uploaded": "its server has every punch up to {ACK_SEQ}",
@@ -58,7 +60,7 @@ _SENTENCES = {
     "restart": "restarts: {REASON}",
     "crash": "crashed: {TEXT}",
     "dormant": "is dormant: wiped, waits to be provisioned",
-    "dead": "has no slot that it can start",
+    "dead": "has no slot that it can start, nor recovery",
     "wiped": "has erased itself",
 }
 GOOD = frozenset(("registered", "heartbeat", "identify", "update_confirmed", "key_made", "punch"))

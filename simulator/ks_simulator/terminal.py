@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ks_agent.ports import Ports
+from ks_agent.recovery import Recovery
 from ks_driver.build import built_ms
 from ks_driver.inflate import Inflater
 from ks_driver.loop import WakeableSleep, drive
@@ -22,6 +23,8 @@ from .spoiled import PlantedReset, Spoiling
 CRASH_PAUSE_S = 1.0
 MEMORY_USED_BYTES = 96 * 1024
 TEMPERATURE_C = "41.5"
+# In the place of a slot, as stage 0 has it.
+RECOVERY = ""
 
 Observer = Callable[[str, Mapping[str, str]], None]
 RandomBytes = Callable[[int], bytes]
@@ -137,7 +140,9 @@ class Terminal:
         self._sleep: Any = PacedSleep(pace)
 
     async def run(self) -> None:
-        """Live until dormant, dead (no good slot) or cancelled; cancelling cuts the power."""
+        """Live until dormant, dead (no slot is good, nor recovery) or cancelled, which cuts the
+        power.
+        """
         task = asyncio.current_task()
         assert task is not None
         asked_before = task.cancelling()
@@ -164,9 +169,8 @@ class Terminal:
         self.boots += 1
         try:
             slot = stage_0().choose(self.fs, hashlib.sha256)
-        except SystemExit as refusal:
-            self._observer("dead", {"REASON": str(refusal)})
-            return False
+        except SystemExit:
+            slot = RECOVERY
         self._observer("boot", {"SLOT": slot, "BOOT": str(self.boots)})
         self._life = asyncio.create_task(self._live(slot))
         try:
@@ -182,6 +186,9 @@ class Terminal:
             await asyncio.sleep(self._crash_pause_s)
             return True
         except Exception as crash:
+            if slot == RECOVERY:
+                self._observer("dead", {"REASON": str(crash)})
+                return False
             stage_0().crashed(self.fs, crash)
             self._observer("crash", {"CLASS": type(crash).__name__, "TEXT": str(crash)})
             await asyncio.sleep(self._crash_pause_s)
@@ -198,6 +205,8 @@ class Terminal:
     async def _live(self, slot: str) -> str | None:
         try:
             self._sleep = PacedSleep(self._pace)
+            if slot == RECOVERY:
+                return await self._recover()
             if self._spoiling is not None:
                 self._spoiling.start(self.fs, slot)
             agent = agent_class(self.fs, slot)(self._ports(slot))
@@ -208,6 +217,12 @@ class Terminal:
             raise RuntimeError(f"the application left: {leaving}") from None
         finally:
             self._agent = None
+
+    async def _recover(self) -> str | None:
+        """What the factory wrote, which is the installed code, until a release is staged."""
+        life = Recovery(self._ports(RECOVERY)).run()
+        reason: str | None = await drive(life, self.http, sleep=self._sleep)
+        return reason
 
     def _ports(self, slot: str) -> Ports:
         return Ports(

@@ -123,15 +123,35 @@ async def test_without_a_link_it_backs_off_and_comes_back(site: SiteMaker) -> No
         assert watched.count("crash") == 0
 
 
-async def test_without_a_good_slot_it_is_dead(site: SiteMaker) -> None:
+async def test_without_a_good_slot_it_gets_a_release_in_recovery(site: SiteMaker) -> None:
+    async with site() as here:
+        watched: Watched = here.terminal("dev_1")
+        await watched.until("heartbeat")
+        key = watched.vault.get(KEY)
+        with watched.terminal.fs.open("slot_a/main.py", "wb") as file:
+            file.write(b"damaged")
+        watched.terminal.power_cycle()
+        boot = await watched.until("boot", 2)
+        assert boot.detail["SLOT"] == ""
+        await watched.until("recovery")
+        await here.api.publish(here.release("1.1.0", 2).assemble())
+        await watched.until("update_confirmed")
+        assert (await here.api.device("dev_1"))["fw2"] == "1.1.0"
+        assert watched.vault.get(KEY) == key
+        assert watched.count("registered") == 1
+        assert watched.count("dead") == 0
+
+
+async def test_where_recovery_cannot_start_either_it_is_dead(site: SiteMaker) -> None:
     async with site() as here:
         damaged = here.release("1.0.0", 1)
         files = factory_files("dev_1", here.url, here.keys.trusted(), damaged)
         files["slot_a/main.py"] += b"#"
+        files["trust.toon"] = b"#"
         watched = Watched(files)
         await watched.life
-        assert [event.name for event in watched.events] == ["dead"]
-        assert "main.py" in watched.events[0].detail["REASON"]
+        assert [event.name for event in watched.events] == ["boot", "dead"]
+        assert "trust.toon" in watched.events[1].detail["REASON"]
 
 
 async def test_a_power_cut_in_the_pause_after_a_crash_changes_nothing(site: SiteMaker) -> None:
