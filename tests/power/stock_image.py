@@ -9,16 +9,19 @@ else prints the same message for ever.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from ks_simulator.littlefs import LittleFsPort, make_filesystem
 from ks_simulator.nor import ERASED, NorFlash
 
 MAGIC, MAGIC_OFFSET = b"littlefs", 8
 BLOCK_COUNT, BLOCK_SIZE = 4, 5
+
+Port = TypeVar("Port", bound=LittleFsPort)
 
 
 class Start(Enum):
@@ -29,20 +32,39 @@ class Start(Enum):
     STUCK = "stuck"
 
 
-def stock_start(flash: NorFlash) -> Start:
-    """The stock image's start-up on the partition `vfs`."""
+class NotMounted(AssertionError):
+    """`vfs` is lost for the stock image: `start` is what it does next."""
+
+    def __init__(self, start: Start) -> None:
+        super().__init__(f"the stock start-up would leave the partition {start.value}")
+        self.start = start
+
+
+def stock_mount(flash: NorFlash, attach: Callable[[Any], Port]) -> Port:
+    """What `attach` makes of the partition `vfs`, where the stock image mounts it.
+
+    Raises NotMounted where it does not.
+    """
     if any(flash.read(block, MAGIC_OFFSET, len(MAGIC)) == MAGIC for block in (0, 1)):
         try:
-            LittleFsPort(flash).unmount()
-            return Start.MOUNTED
+            return attach(flash)
         except OSError:
             pass
     # Else it is FAT to it, and none that mounts.
-    if flash.read(0, 0, flash.block_size).strip(bytes([ERASED])):
-        return Start.STUCK
-    make_filesystem(flash)
-    LittleFsPort(flash).unmount()
-    return Start.FORMATTED
+    is_erased = not flash.read(0, 0, flash.block_size).strip(bytes([ERASED]))
+    raise NotMounted(Start.FORMATTED if is_erased else Start.STUCK)
+
+
+def stock_start(flash: NorFlash) -> Start:
+    """The stock image's start-up on the partition `vfs`."""
+    try:
+        stock_mount(flash, LittleFsPort).unmount()
+    except NotMounted as lost:
+        if lost.start is Start.FORMATTED:
+            make_filesystem(flash)
+            LittleFsPort(flash).unmount()
+        return lost.start
+    return Start.MOUNTED
 
 
 class Device:

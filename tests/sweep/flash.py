@@ -26,6 +26,10 @@ class SharedFlash(NorFlash):
     def copy(self) -> SharedFlash:
         return SharedFlash(self.block_count, self.blocks)
 
+    def blank(self) -> None:
+        """Erased as a new chip is: no operation of anybody."""
+        self.blocks[:] = [_BLANK] * self.block_count
+
     def record_on(self, tape: list[tuple[str, object]], name: str) -> None:
         """Each operation from now on goes to the end of the tape, under this name."""
         self.tape = tape

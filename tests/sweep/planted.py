@@ -23,10 +23,10 @@ from ks_agent import (
 )
 from ks_agent.ports import COUNTER, KEY, KEY_NEXT
 
-from . import planted_updates
+from . import planted_starts, planted_updates
 from .mistakes import MISTAKES, before, mistake
 
-__all__ = ("MISTAKES", "planted_updates")
+__all__ = ("MISTAKES", "planted_starts", "planted_updates")
 
 
 # Records.

@@ -19,6 +19,7 @@ from ks_driver.otadata import OTADATA
 from ks_simulator.littlefs import LittleFsFile, LittleFsPort, make_filesystem
 from ks_simulator.nor import BLOCK_BYTES, Erase, Program
 from ks_tools.boards import BOARDS
+from tests.power.stock_image import Device, stock_mount
 
 from .flash import SharedFlash
 
@@ -61,8 +62,8 @@ class VaultWrite(NamedTuple):
 Entry = tuple[str, object]
 
 
-class StartupFormats(AssertionError):
-    """What a frozen start-up would do to a flash that it takes for a new one."""
+class Formatted(AssertionError):
+    """What must never happen to a partition with somebody's data."""
 
 
 class Vault:
@@ -173,11 +174,37 @@ class Hardware:
         for name, flash in image.flashes.items():
             flash.record_on(self.tape, name)
         self.vault = Vault(image.vault, self.tape)
+        self.partition = Device(image.flashes[DATA])
+        self.formatted = False
 
     def mount(self) -> TwoFs:
-        """The stock start-up mounts vfs, boot.py data: neither may ever be formatted."""
-        vfs, data = [_mounted(self.image.flashes[name], name) for name in (VFS, DATA)]
-        return TwoFs(vfs, data)
+        """Both partitions, as the factory mounts them."""
+        self.frozen()
+        self.attach_data()
+        return self.fs
+
+    def frozen(self) -> None:
+        """The stock image's start-up: `vfs` may never be anything but mounted."""
+        self._vfs = stock_mount(self.image.flashes[VFS], QuickPort)
+
+    def attach_data(self) -> None:
+        """Raises OSError where there is no file system."""
+        self.fs = TwoFs(self._vfs, QuickPort(self.image.flashes[DATA]))
+
+    def make_data(self) -> None:
+        """Raises Formatted where there is a file system."""
+        flash = self.image.flashes[DATA]
+        try:
+            QuickPort(flash.copy()).unmount()
+        except OSError:
+            self.formatted = True
+            make_filesystem(flash)
+        else:
+            raise Formatted("a partition that can be mounted is formatted")
+
+    def blank_data(self) -> None:
+        """As it is in a new chip."""
+        self.image.flashes[DATA].blank()
 
     def bootloader(self) -> Any:
         """The image that starts now: the port `images`, or None on boards with one image."""
@@ -219,28 +246,6 @@ class QuickReader(LittleFsFile):
                 self.seek(start + end)
                 return line[:end]
         return line
-
-
-def _mounted(flash: SharedFlash, name: str) -> LittleFsPort:
-    stock_startup(flash, name)
-    try:
-        return QuickPort(flash)
-    except OSError as error:
-        raise StartupFormats(f"{name} cannot be mounted") from error
-
-
-def stock_startup(flash: SharedFlash, name: str) -> None:
-    """What the frozen `_boot.py` and `inisetup.py` of MicroPython's ESP32 images do to `vfs`.
-
-    `vfs.mount` takes it for LittleFS when block 0 or 1 begins as its superblock does
-    (extmod/vfs.c, mp_vfs_autodetect). Otherwise mounting fails, and inisetup formats a flash whose
-    block 0 reads as erased, and prints a message for ever where it does not. Raises StartupFormats.
-    """
-    if any(flash.blocks[block][8:16] == b"littlefs" for block in (0, 1)):
-        return
-    if not flash.blocks[0].strip(b"\xff"):
-        raise StartupFormats(f"{name} would be formatted by the stock start-up")
-    raise StartupFormats(f"{name} is no file system any more for the stock start-up")
 
 
 class TwoFs:

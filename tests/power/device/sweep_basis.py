@@ -28,6 +28,9 @@ class Phase:
     keeps_key = True
     # Only on boards with partitions for two images.
     needs_images = False
+    # Whether neither slot may be good, and whether a new partition is to be formatted.
+    recovers = False
+    formats = False
 
     def setup(self, hardware, crypto):
         """A factory-new terminal's flash."""
@@ -39,6 +42,8 @@ class Phase:
         factory.update(self.factory)
         store.write("factory.toon", factory)
         put_slot(fs, "a", make_manifest(crypto, "1.0.0", GOOD, 1), GOOD)
+        fs.mkdir("recovery")
+        put_files(fs, "recovery/", {"main.py": b"print('recovery')\n"})
 
     factory = {}
 
@@ -82,9 +87,14 @@ def put_slot(fs, slot, manifest, files):
     folder = "slot_" + slot
     fs.mkdir(folder)
     fs.mkdir(folder + "/ks_agent")
-    for path, data in list(files.items()) + [("manifest.toon", manifest)]:
-        with fs.open(folder + "/" + path, "wb") as file:
-            file.write(data)
+    put_files(fs, folder + "/", files)
+    put_files(fs, folder + "/", {"manifest.toon": manifest})
+
+
+def put_files(fs, folder, files):
+    for path in files:
+        with fs.open(folder + path, "wb") as file:
+            file.write(files[path])
 
 
 def facts(terminal):
@@ -103,7 +113,10 @@ def check_boot(terminal, phase, before):
     for role in ROLES:
         if not terminal.agent.trust.rows_of(role):
             raise Wrong("nobody trusted as " + role)
-    check_slot(terminal)
+    if terminal.slot:
+        check_slot(terminal)
+    elif not phase.recovers:
+        raise Wrong("no slot can be started")
     if phase.keeps_key and before["key"] is not None and vault.get(KEY) != before["key"]:
         raise Wrong("another key than before")
     phase.check_boot(terminal)

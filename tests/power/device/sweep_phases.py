@@ -20,8 +20,11 @@ from sweep_commands import (
 )
 from sweep_punches import AllowList, Append, Drop, Roll
 from sweep_releases import DAY_MS
+from sweep_starts import Format, Recovery
 from sweep_terminal import Wrong
 from sweep_updates import (
+    Away,
+    AwayForGood,
     Confirm,
     Download,
     Image,
@@ -95,6 +98,7 @@ class Heartbeat(Phase):
 
 
 PHASES = (
+    Format,
     FirstBoot,
     Registration,
     Heartbeat,
@@ -106,7 +110,10 @@ PHASES = (
     Rollback,
     Reset,
     Outage,
+    Away,
+    AwayForGood,
     Mute,
+    Recovery,
     Image,
     ImageRollback,
     ConfigProven,
@@ -136,7 +143,11 @@ def phase_named(name):
 
 
 def check_once(phase, told):
-    """No command is performed twice, over all boots: by their ids, and by what was seen of them."""
+    """No command is performed twice, over all boots: by their ids, and by what was seen of them.
+    Nothing is formatted.
+    """
+    if "formatted" in [kind for kind, _ in told] and not phase.formats:
+        raise Wrong("a partition was formatted")
     begun = [what["CMD1"] for kind, what in told if kind == "command"]
     for cmd1 in begun:
         if begun.count(cmd1) > 1:

@@ -106,7 +106,10 @@ class Hardware:
     def __init__(self, code, data, values, power):
         self.power = power
         self.flashes = (Flash(code, power), Flash(data, power))
+        self.partition = self.flashes[1]
         self.vault = Vault(values, power)
+        self.fs = HostFs(ROOT)
+        self.formatted = False
         self._mounted = False
 
     @property
@@ -118,13 +121,35 @@ class Hardware:
         return None
 
     def mount(self):
-        """The inner one first: the first mount point that fits is taken."""
+        self.frozen()
+        self.attach_data()
+        return self.fs
+
+    def frozen(self):
         self.unmount()
-        code, data = self.flashes
         self._mounted = True
-        vfs.mount(vfs.VfsLfs2(data, mtime=False), DATA)
-        vfs.mount(vfs.VfsLfs2(code, mtime=False), ROOT)
-        return HostFs(ROOT)
+        vfs.mount(vfs.VfsLfs2(self.flashes[0], mtime=False), ROOT)
+
+    def attach_data(self):
+        """The inner one first: the first mount point that fits is taken."""
+        data = vfs.VfsLfs2(self.partition, mtime=False)
+        vfs.umount(ROOT)
+        vfs.mount(data, DATA)
+        vfs.mount(vfs.VfsLfs2(self.flashes[0], mtime=False), ROOT)
+
+    def make_data(self):
+        try:
+            vfs.VfsLfs2(self.partition, mtime=False)
+        except OSError:
+            self.formatted = True
+            vfs.VfsLfs2.mkfs(self.partition, mtime=False)
+        else:
+            raise AssertionError("a partition that can be mounted is formatted")
+
+    def blank_data(self):
+        memory = self.partition.memory
+        for start in range(0, len(memory), BLOCK_BYTES):
+            memory[start : start + BLOCK_BYTES] = erased(1)
 
     def unmount(self):
         if self._mounted:

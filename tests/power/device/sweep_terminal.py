@@ -1,16 +1,15 @@
-"""A terminal on a flash that may be cut, from the frozen start-up over stage 0 to the real agent.
+"""A terminal on a flash that may be cut, from the frozen start-up over boot.py to the real agent.
 
 Runs on CPython and MicroPython. Built anew for each boot: `Terminal` stands for the place where it
 hangs, with the server's end of the line, and what people saw of it (its notes).
 """
 
-import hashlib
-
-import stage0
-from fake_ports import BUILD_MS, NOW_MS, Rng
+from fake_ports import NOW_MS, Clock, Rng
+from sweep_boot import Boot
 
 from ks_agent.agent import Agent
 from ks_agent.ports import Ports
+from ks_agent.recovery import Recovery
 from ks_driver.inflate import Inflater
 
 STEPS_MAX = 900
@@ -24,6 +23,7 @@ COMPLAINTS = ("damaged", "unreadable", "not readable", "not stored", "lost its e
 SHOWN = ("command", "identify", "acknowledged", "key_made", "registered", "wiped", "punch")
 SHOWN += ("update_staged", "update_trial", "update_confirmed", "update_rolled_back")
 SHOWN += ("update_postponed", "image_staged", "image_trial", "image_confirmed", "image_postponed")
+SHOWN += ("recovery", "recovery_failed")
 
 
 class Wrong(AssertionError):
@@ -34,21 +34,10 @@ class PowerGone(Exception):
     """The hardware died while the core was at work."""
 
 
-class Clock:
-    build_ms = BUILD_MS
-
-    def __init__(self):
-        self.ticks = 0
-
-    def ticks_ms(self):
-        return self.ticks
-
-
 class Partition:
-    stage0 = stage0.VERSION
-
-    def __init__(self, running, images):
+    def __init__(self, running, version, images):
         self.running = running
+        self.stage0 = version
         self.images = images
 
 
@@ -81,8 +70,9 @@ class Board:
 
 
 class Terminal:
-    """`hardware`: mount() -> the `fs` port, vault, bootloader() -> the port `images` or None, and
-    dead, where it dies while the core runs.
+    """`hardware`: vault; bootloader() -> the port `images` or None; frozen() mounts `vfs` as the
+    frozen start-up does; `partition` is the one with the data, attach_data() mounts it and
+    make_data() formats it, which sets `formatted`; then `fs` is the port. `dead`: it died.
     `watch(kind, what)` hears of what happens.
 
     `label` makes the random numbers: another one after each cut, or nonces would come again.
@@ -104,6 +94,7 @@ class Terminal:
         self.agent = None
         self.slot = None
         self._label = label
+        self._hangs = False
 
     @property
     def elapsed_ms(self):
@@ -128,28 +119,44 @@ class Terminal:
         images = self.hardware.bootloader()
         if images is not None and images.image()[0] == BAD_IMAGE:
             return False
-        fs = self.hardware.mount()
+        self.hardware.frozen()
+        self._boot = Boot(self.hardware, self._begin, self.clock)
         try:
-            self.slot = stage0.choose(fs, hashlib.sha256)
-        except SystemExit as reason:
-            raise Wrong(str(reason))
-        self.watch("slot", self.slot)
-        self.fs = fs
-        with fs.open("slot_" + self.slot + "/main.py", "rb") as file:
-            begins = file.read(len(CRASHING))
-        if begins == CRASHING:
-            stage0.crashed(fs, RuntimeError("it crashes"))
-        if begins in (CRASHING, HANGING):
+            lives = self._boot.run()
+        except Exception as error:
+            if self.hardware.dead:
+                raise PowerGone()
+            raise Wrong("at the prompt: %s %s" % (type(error).__name__, error))
+        if self.hardware.formatted:
+            self.hardware.formatted = False
+            self.watch("formatted", None)
+        if not lives or self._hangs:
             return False
+        self._live(images)
+        return True
+
+    def _begin(self, folder, slot, version):
+        """What main.py in the folder does at once."""
+        self.fs = self.hardware.fs
+        self.slot = slot
+        self._stage0 = version
+        self.watch("slot", slot)
+        with self.fs.open(folder + "/main.py", "rb") as file:
+            begins = file.read(len(CRASHING))
+        self._hangs = begins == HANGING
+        if begins == CRASHING:
+            raise RuntimeError("it crashes")
+
+    def _live(self, images):
         rng = Rng(("%s %d" % (self._label, self.boots)).encode())
-        partition = Partition(self.slot, images)
-        self.agent = Agent(
-            Ports(self.clock, rng, fs, self.hardware.vault, partition, self.crypto, Board(self))
+        partition = Partition(self.slot, self._stage0, images)
+        ports = Ports(
+            self.clock, rng, self.fs, self.hardware.vault, partition, self.crypto, Board(self)
         )
+        self.agent = Agent(ports) if self.slot else Recovery(ports)
         self._life = self.agent.run()
         self._result = None
         self._failure = None
-        return True
 
     def shown(self, event, detail):
         if event == "heartbeat":
@@ -180,6 +187,7 @@ class Terminal:
             self.check_log()
             self.watch("restart", effect.reason)
             self._life.close()
+            self._boot.ended("restart")
             self.power_on()
         else:
             self._exchange(effect)

@@ -9,6 +9,10 @@ from ks_agent.ports import COUNTER
 from ks_agent.store import Store
 from ks_driver.esp_image import make
 
+HOUR_MS = 3600000
+POSTPONED = ("ERROR", "POSTPONED no_server")
+ROLLED_BACK = ("ERROR", "ROLLED_BACK no_server")
+
 
 class Updating(Phase):
     """From the offer of a release to its end."""
@@ -17,6 +21,8 @@ class Updating(Phase):
     files = NEW
     counter = 2
     packed = ()
+    # The slot that it ends in.
+    slot = "b"
 
     def begin(self, terminal):
         terminal.server.release = make_release(
@@ -27,16 +33,19 @@ class Updating(Phase):
         return [ack[1:] for ack in terminal.server.firmware_acks]
 
     def is_done(self, terminal):
-        return terminal.slot == "b" and ("OK", "confirmed") in self.said(terminal)
+        return terminal.slot == self.slot and ("OK", "confirmed") in self.said(terminal)
 
     def check(self, terminal, told):
-        if set(self.said(terminal)) != {("OK", "confirmed")}:
-            raise Wrong("said of the update: %s" % self.said(terminal))
+        self.check_said(self.said(terminal))
         if terminal.hardware.vault.get(COUNTER) != b"2":
             raise Wrong("the security counter was not raised")
         record = Store(terminal.fs).read("data/state/boot.toon")
-        if record.get("SLOT") != "b" or "TRIAL" in record:
+        if record.get("SLOT") != self.slot or "TRIAL" in record:
             raise Wrong("not confirmed")
+
+    def check_said(self, said):
+        if set(said) != {("OK", "confirmed")}:
+            raise Wrong("said of the update: %s" % said)
 
 
 def count_at(events, kind, last=False):
@@ -118,14 +127,17 @@ class Rollback(Updating):
     def check(self, terminal, told):
         if [kind for kind, _ in told].count("update_staged") > 1:
             raise Wrong("a release that was given up is tried again")
-        for status, text in self.said(terminal):
-            if status != "ERROR" or not text.startswith("ROLLED_BACK"):
-                raise Wrong("said of the update: %s %s" % (status, text))
+        self.check_said(self.said(terminal))
         if int(terminal.hardware.vault.get(COUNTER) or b"0") > 1:
             raise Wrong("a release that was never proven raised the counter")
         record = Store(terminal.fs).read("data/state/boot.toon")
         if record.get("SLOT") != "a" or "TRIAL" in record or "ROLLED_BACK" in record:
             raise Wrong("not settled: %s" % sorted(record))
+
+    def check_said(self, said):
+        for status, text in said:
+            if status != "ERROR" or not text.startswith("ROLLED_BACK"):
+                raise Wrong("said of the update: %s %s" % (status, text))
 
 
 class Reset(Rollback):
@@ -152,6 +164,68 @@ class Outage(Updating):
         is_away = terminal.slot == "b" and terminal.clock.ticks < self.away_ms
         terminal.server.hosts = () if is_away else (HOST,)
         return False
+
+
+class Away(Updating):
+    """The server is away for a day: the old release is back, and once the server is, the new one
+    gets another try.
+    """
+
+    name = "trial-away"
+
+    def window(self, events, end):
+        return count_at(events, "update_trial"), count_at(events, "update_trial", last=True)
+
+    def act(self, terminal):
+        is_away = terminal.slot == "b" and not self.is_postponed(terminal)
+        stay_away(terminal, is_away)
+        return False
+
+    def is_postponed(self, terminal):
+        return POSTPONED in self.said(terminal)
+
+    def check_said(self, said):
+        if set(said) != {POSTPONED, ("OK", "confirmed")} or said[-1] == POSTPONED:
+            raise Wrong("said of the update: %s" % said)
+
+
+class AwayForGood(Rollback):
+    """Whenever the new release is on trial: postponed three times, then given up, in the end."""
+
+    name = "trial-away-again"
+    deep = False
+    version = "1.1.0"
+    files = NEW
+    postponed = 3
+
+    def prepare(self, terminal):
+        Rollback.prepare(self, terminal)
+        terminal.act = lambda: self.act(terminal)
+        terminal.run(lambda: len(self.said(terminal)) == self.postponed)
+        terminal.step()  # which knows now that it has been said
+
+    def window(self, events, end):
+        return count_at(events, "update_trial"), end
+
+    def act(self, terminal):
+        stay_away(terminal, terminal.slot == "b")
+        return False
+
+    def is_done(self, terminal):
+        return ROLLED_BACK in self.said(terminal) and Rollback.is_done(self, terminal)
+
+    def check_said(self, said):
+        if said[: self.postponed] != [POSTPONED] * self.postponed:
+            raise Wrong("said of the first tries: %s" % said)
+        if set(said[self.postponed :]) != {ROLLED_BACK}:
+            raise Wrong("said of the last one: %s" % said)
+
+
+def stay_away(terminal, is_away):
+    """The hours go by in steps, each time that the terminal waits."""
+    terminal.server.hosts = () if is_away else (HOST,)
+    if is_away:
+        terminal.clock.ticks += 2 * HOUR_MS
 
 
 class Mute(Rollback):
