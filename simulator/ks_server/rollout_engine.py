@@ -1,7 +1,7 @@
 """What a rollout decides, without a database: who comes when, and when it stops or goes on.
 
     draft --start--> running <--pause, resume--> paused
-    running -> done       the last phase is open and everybody's attempts have ended
+    running -> done       the last phase has soaked, and of nobody that is online more is expected
     running, paused, done --abort--> aborted
     any --revoke--> revoked
 
@@ -9,7 +9,8 @@ A device's bucket is a number below 10000 made of the rollout's salt and its D1,
 percent is the buckets below 100 p: whoever is in a phase is in all later ones.
 
 A device counts as failing from its first failed attempt until it runs the release, whatever it is
-offered meanwhile, so that trying again hides nothing.
+offered meanwhile, so that trying again hides nothing. It runs the release when it has confirmed it:
+a release on trial is in its heartbeats, too.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ks_agent import bundle
 from ks_agent.errors import Malformed
+from ks_agent.trial import OUTAGE_MS
 
 BUCKETS: Final = 10_000
 CANARY_MAX_PERCENT: Final = 5
 # fewer: five percent of them would be nobody
 SMALL_TARGET: Final = 20
 IMAGE: Final = "image"
+# No trial is longer: what a device reports for all that time it has confirmed, whatever became of
+# its acknowledgement.
+TRIAL_ENDS_MS: Final = OUTAGE_MS
 
 ROLLED_BACK: Final = "ROLLED_BACK"
 POSTPONED: Final = "POSTPONED"
@@ -207,13 +212,11 @@ def after_ack(held: Held, ack1: str, ack2: str | None, penalty: int) -> Held | N
     return Held("penalty" if failures >= penalty else outcome, outcome, failures)
 
 
-def shown_state(held: Held | None, runs_it: bool, is_offline: bool) -> str:
+def shown_state(held: Held | None, is_offline: bool) -> str:
     """The state that people see; "offline" only while something is expected of the device.
 
     One that rolled back has banned the release: it is offered that again, and does not fetch it.
     """
-    if runs_it:
-        return "updated"
     state = "waiting" if held is None else held.state
     if held is not None and (state, held.outcome) == ("offered", "rolled_back"):
         return "rolled_back"
@@ -240,48 +243,45 @@ def _is_share_reached(rollout: Rollout) -> bool:
 
 
 class Survey(NamedTuple):
-    """The targeted devices of a running rollout at one moment.
+    """Whether, of the devices of a running rollout,
 
-    `expected`: in the open phase, not ended and not offline. `unended`: in the open phase and not
-    ended. `proved`: how many came to run the release since the phase was opened. `succeeded` and
-    `failing` as in Rollout.
+    `expected`: one of the open phase that is not offline may yet end its first attempt.
+    `proved`: one has come to run the release since the phase was opened.
+    `failed`: one has failed since then.
     """
 
-    expected: int
-    unended: int
-    proved: int
-    succeeded: int
-    failing: int
+    expected: bool
+    proved: bool
+    failed: bool
 
 
 Step = Literal["promote", "finish"]
 
 
-def is_surveyed(rollout: Rollout, now_ms: int) -> bool:
-    """Whether a survey could lead to a step."""
-    if rollout.state != "running":
-        return False
-    return rollout.is_last_phase or (rollout.automatic and _has_soaked(rollout, now_ms))
+def is_ready(rollout: Rollout, now_ms: int) -> bool:
+    """Whether a rollout takes a step by itself, but for what a survey of its devices may say.
 
-
-def _has_soaked(rollout: Rollout, now_ms: int) -> bool:
+    The phase has soaked, and somebody runs the release. There is a phase to come only in an
+    automatic one whose failures are below the share that would abort it, with fewer attempts than
+    the minimum, too.
+    """
     started_ms = rollout.phase_started_ms
-    return started_ms is not None and now_ms >= started_ms + rollout.soak_s * 1000
+    if rollout.state != "running" or not rollout.succeeded or stop_reason(rollout) is not None:
+        return False
+    if started_ms is None or now_ms < started_ms + rollout.soak_s * 1000:
+        return False
+    return rollout.is_last_phase or (rollout.automatic and not _is_share_reached(rollout))
 
 
 def next_step(rollout: Rollout, survey: Survey, now_ms: int) -> Step | None:
-    """What a running rollout does by itself now.
+    """What a rollout does by itself now.
 
-    A phase is followed by the next when it has soaked, its failures are below the share that would
-    abort it (with fewer attempts than the minimum, too), somebody runs the release, and somebody
-    came to run it in this phase, unless there is nobody left from whom that could be expected.
+    The last phase ends when nobody is expected to end its first attempt: who is offline is offered
+    the release when it comes back. Another one is followed when somebody came to run the release
+    in it, or when there is nobody in it who tried or could.
     """
-    if rollout.state != "running" or stop_reason(rollout) is not None:
+    if not is_ready(rollout, now_ms):
         return None
     if rollout.is_last_phase:
-        return "finish" if survey.unended == 0 and rollout.succeeded else None
-    if not rollout.automatic or not _has_soaked(rollout, now_ms) or _is_share_reached(rollout):
-        return None
-    if not rollout.succeeded or (not survey.proved and survey.expected):
-        return None
-    return "promote"
+        return None if survey.expected else "finish"
+    return "promote" if survey.proved or not (survey.expected or survey.failed) else None

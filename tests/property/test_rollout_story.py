@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ks_server.db.rollout_schema import rollout_devices, rollouts
 from ks_server.rollout_engine import bucket
-from tests.server.client import Clock, Device
-from tests.server.rollout_support import Desk, ack, is_offered, is_told, open_desk
+from tests.server.client import Clock
+from tests.server.rollout_support import Desk, Terminal, open_desk
 
 FLEET = 6
 OLD, NEW = "1.0.0", "2.0.0"
@@ -64,7 +64,7 @@ class World:
         number = next(self._numbers)
         fw1, desk = f"rel-{number}", self.desk
         await desk.server.release(fw1, NEW, state="signed", expires_ms=2**52)
-        fleet = [desk.server.device(d1=f"s{number}-{n}") for n in range(FLEET)]
+        fleet = [desk.terminal(d1=f"s{number}-{n}") for n in range(FLEET)]
         for device in fleet:
             await desk.add(device)
         rollout = await desk.start(fw1, filter={"devices": [d.d1 for d in fleet]}, **rule)
@@ -74,7 +74,7 @@ class World:
         await self._settle(rollout, fleet)
 
     async def _happen(
-        self, rollout: int, fw1: str, fleet: list[Device], what: str, which: int
+        self, rollout: int, fw1: str, fleet: list[Terminal], what: str, which: int
     ) -> None:
         desk = self.desk
         if what == "pass":
@@ -86,15 +86,15 @@ class World:
         elif what == "check":
             before = await self._row(rollout)
             held = await self._held(rollout, fleet[which].d1)
-            if await is_offered(fleet[which], fw1):
+            if await fleet[which].is_offered(fw1):
                 assert before["state"] in ("running", "done")
                 share = float(before["phases"].split(",")[before["phase"]])
                 assert bucket(before["salt"], fleet[which].d1) < share * 100
                 assert held != "penalty"
         elif what == "beat":
-            await is_told(fleet[which])
+            await fleet[which].is_told()
         else:
-            await ack(fleet[which], "OK" if what == "OK" else "ERROR", what, fw1)
+            await fleet[which].ack("OK" if what == "OK" else "ERROR", what, fw1)
 
     async def _check(self, rollout: int) -> None:
         """The figures are the sums, and no limit has been passed by unseen."""
@@ -118,11 +118,11 @@ class World:
         counts = view["counts"]
         assert sum(counts.values()) == 2 * counts["targeted"] == 2 * FLEET
 
-    async def _settle(self, rollout: int, fleet: list[Device]) -> None:
+    async def _settle(self, rollout: int, fleet: list[Terminal]) -> None:
         """What is revoked is over for everybody."""
         await self.desk.step(rollout, "revoke")
         for device in fleet:
-            assert not await is_told(device)
+            assert not await device.is_told()
 
     async def _row(self, rollout: int) -> dict[str, Any]:
         [row] = [r for r in await self.desk.server.rows(rollouts) if r["id"] == rollout]

@@ -13,6 +13,7 @@ import pytest
 from ks_server.db.engine import open_engine
 from ks_server.db.migrate import upgrade
 from tests.server.client import Clock, Device, Server, running_server
+from tests.server.rollout_support import CONTENT, FW1, NEW, Desk, open_desk
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +65,11 @@ async def server(start: Callable[..., running_server]) -> AsyncIterator[Server]:
 async def device(server: Server) -> Device:
     """A registered device of that server."""
     return await server.registered()
+
+
+@pytest.fixture
+async def desk(data_folder: Path, clock: Clock) -> AsyncIterator[Desk]:
+    """A server with a signed release that rollouts may offer."""
+    async with open_desk(data_folder, clock) as opened:
+        await opened.server.release(FW1, NEW, CONTENT, state="signed")
+        yield opened

@@ -25,6 +25,43 @@ FW1 = "rel-2"
 CONTENT = bytes(range(256)) * 40
 
 
+class Terminal(Device):
+    """A device that answers rollouts as it is told to."""
+
+    async def is_told(self, **tokens: Any) -> bool:
+        """Whether a heartbeat is answered that an update waits."""
+        answer = await self.call("heartbeat", **{"FW2": OLD, **tokens})
+        assert answer.code == "ok", answer.message
+        return bool(answer.message["FW_AVAILABLE"] == "true")
+
+    async def ask(self, **tokens: Any) -> dict[str, Any]:
+        return (await self.call("firmware/check", **{"FW2": OLD, **tokens})).message
+
+    async def is_offered(self, fw1: str = FW1) -> bool:
+        """Whether it gets this release; no other."""
+        message = await self.ask()
+        assert message.get("FW1") in (None, fw1)
+        return "FW1" in message
+
+    async def fetch(self, message: dict[str, Any]) -> int:
+        """Follow the offer's link; the status."""
+        path = message["FW3"].removeprefix("https://ks.example")
+        return (await self.http.get(path)).status_code
+
+    async def ack(self, ack1: str, ack2: str | None = None, fw1: str = FW1) -> None:
+        tokens = {"FW1": fw1, "FW2": NEW, "ACK1": ack1, "ACK2": ack2}
+        assert (await self.call("firmware/ack", **tokens)).code == "ok"
+
+    async def fail(self, ack2: str = "ROLLED_BACK crash") -> None:
+        """An attempt that does not end well."""
+        assert await self.is_offered()
+        await self.ack("ERROR", ack2)
+
+    async def succeed(self) -> None:
+        assert await self.is_offered()
+        await self.ack("OK", "confirmed")
+
+
 @dataclass
 class Desk:
     """The admin API's rollouts on a server with devices."""
@@ -73,10 +110,13 @@ class Desk:
         [found] = [item for item in page["items"] if item["d1"] == d1]
         return found
 
-    async def fleet(self, count: int, **values: Any) -> list[Device]:
+    def terminal(self, **values: Any) -> Terminal:
+        return Terminal(self.server.http, self.clock, **values)
+
+    async def fleet(self, count: int, **values: Any) -> list[Terminal]:
         """Registered devices that have reported to run OLD."""
         fleet = [
-            self.server.device(d1=f"dev_{number:04d}", seed=hashlib.sha256(b"%d" % number).digest())
+            self.terminal(d1=f"dev_{number:04d}", seed=hashlib.sha256(b"%d" % number).digest())
             for number in range(count)
         ]
         await self.server.execute(
@@ -84,7 +124,16 @@ class Desk:
         )
         return fleet
 
-    async def add(self, device: Device, **values: Any) -> Device:
+    async def all_offered(self, fleet: list[Terminal]) -> set[str]:
+        """D1 of the devices whose check says yes."""
+        answers = await asyncio.gather(*(device.is_offered() for device in fleet))
+        return {device.d1 for device, yes in zip(fleet, answers, strict=True) if yes}
+
+    async def is_open(self, number: int, d1: str) -> bool:
+        """Whether the open phase has the device in it."""
+        return bool((await self.device(number, d1))["in_phase"])
+
+    async def add(self, device: Terminal, **values: Any) -> Terminal:
         await self.server.execute(insert(devices).values(self._row(device) | values))
         return device
 
@@ -97,52 +146,6 @@ class Desk:
 
     async def clean(self) -> None:
         await Housekeeping(self.server.context).clean()
-
-
-async def is_told(device: Device, **tokens: Any) -> bool:
-    """Whether a heartbeat is answered that an update waits."""
-    answer = await device.call("heartbeat", **{"FW2": OLD, **tokens})
-    assert answer.code == "ok", answer.message
-    return bool(answer.message["FW_AVAILABLE"] == "true")
-
-
-async def check(device: Device, **tokens: Any) -> dict[str, Any]:
-    return (await device.call("firmware/check", **{"FW2": OLD, **tokens})).message
-
-
-async def is_offered(device: Device, fw1: str = FW1) -> bool:
-    """Whether the device gets this release; no other."""
-    message = await check(device)
-    assert message.get("FW1") in (None, fw1)
-    return "FW1" in message
-
-
-async def fetch(device: Device, message: dict[str, Any]) -> int:
-    """Follow the offer's link; the status."""
-    path = message["FW3"].removeprefix("https://ks.example")
-    return (await device.http.get(path)).status_code
-
-
-async def ack(device: Device, ack1: str, ack2: str | None = None, fw1: str = FW1) -> None:
-    tokens = {"FW1": fw1, "FW2": NEW, "ACK1": ack1, "ACK2": ack2}
-    assert (await device.call("firmware/ack", **tokens)).code == "ok"
-
-
-async def fail(device: Device, ack2: str = "ROLLED_BACK crash") -> None:
-    """An attempt that does not end well."""
-    assert await is_offered(device)
-    await ack(device, "ERROR", ack2)
-
-
-async def succeed(device: Device) -> None:
-    assert await is_offered(device)
-    await ack(device, "OK", "confirmed")
-
-
-async def all_offered(fleet: list[Device]) -> set[str]:
-    """D1 of the devices whose check says yes."""
-    answers = await asyncio.gather(*(is_offered(device) for device in fleet))
-    return {device.d1 for device, yes in zip(fleet, answers, strict=True) if yes}
 
 
 @asynccontextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +10,7 @@ import pytest
 from ks_server.db.rollout_schema import rollouts
 from ks_server.db.schema import admin_actions, releases
 from ks_server.rollout_engine import TRANSITIONS
-from tests.server.client import Clock
-from tests.server.rollout_support import CONTENT, FW1, NEW, Desk, open_desk
-
-
-@pytest.fixture
-async def desk(data_folder: Path, clock: Clock) -> AsyncIterator[Desk]:
-    async with open_desk(data_folder, clock) as opened:
-        await opened.server.release(FW1, NEW, CONTENT, state="signed")
-        yield opened
+from tests.server.rollout_support import FW1, NEW, Desk
 
 
 async def test_a_rollout_is_shown_as_it_was_drafted(desk: Desk) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,30 +9,7 @@ from sqlalchemy import event, insert, update
 
 from ks_server.db.rollout_schema import rollout_devices
 from ks_server.db.schema import devices, sites
-from tests.server.client import Clock
-from tests.server.rollout_support import (
-    CONTENT,
-    FW1,
-    NEW,
-    OLD,
-    Desk,
-    ack,
-    all_offered,
-    check,
-    fail,
-    fetch,
-    is_offered,
-    is_told,
-    open_desk,
-    succeed,
-)
-
-
-@pytest.fixture
-async def desk(data_folder: Path, clock: Clock) -> AsyncIterator[Desk]:
-    async with open_desk(data_folder, clock) as opened:
-        await opened.server.release(FW1, NEW, CONTENT, state="signed")
-        yield opened
+from tests.server.rollout_support import FW1, NEW, OLD, Desk
 
 
 async def test_a_phase_offers_to_its_buckets_and_later_ones_to_these_and_more(desk: Desk) -> None:
@@ -44,9 +19,9 @@ async def test_a_phase_offers_to_its_buckets_and_later_ones_to_these_and_more(de
     for phase, share in enumerate([5, 30, 60, 100]):
         view = await desk.view(number)
         assert (view["phase"], view["state"]) == (phase, "running")
-        offered = await all_offered(fleet)
+        offered = await desk.all_offered(fleet)
         assert before <= offered
-        assert {device.d1 for device in fleet if await is_told(device)} == offered
+        assert {device.d1 for device in fleet if await device.is_told()} == offered
         page = await desk.call("GET", f"/rollouts/{number}/devices?limit=200")
         buckets = {item["d1"]: item["bucket"] for item in page["items"]}
         assert offered == {d1 for d1, bucket in buckets.items() if bucket < share * 100}
@@ -60,14 +35,14 @@ async def test_a_phase_offers_to_its_buckets_and_later_ones_to_these_and_more(de
 async def test_a_published_release_is_for_all_until_it_has_a_rollout(desk: Desk) -> None:
     [device] = await desk.fleet(1)
     await desk.server.release("rel-3", "1.3.0")
-    assert await is_offered(device, "rel-3")
+    assert await device.is_offered("rel-3")
     number = await desk.draft("rel-3")
-    assert not await is_told(device)
-    assert not await is_offered(device, "rel-3")
+    assert not await device.is_told()
+    assert not await device.is_offered("rel-3")
     await desk.step(number, "start")
-    assert await is_offered(device, "rel-3")
+    assert await device.is_offered("rel-3")
     await desk.step(number, "abort")
-    assert not await is_offered(device, "rel-3")
+    assert not await device.is_offered("rel-3")
 
 
 @pytest.mark.parametrize(
@@ -92,17 +67,17 @@ async def test_filters_say_whom_a_rollout_is_for(
             site="roof", name="Roof", time_zone="UTC", allow_list=False, created_ms=0
         )
     )
-    a = await desk.add(desk.server.device(d1="a"), d5="T1")
-    b = await desk.add(desk.server.device(d1="b", d2="ESP32_READER"), d5="T1")
-    c = await desk.add(desk.server.device(d1="c"), d5="T2", site="roof", fw2="0.9.0")
+    a = await desk.add(desk.terminal(d1="a"), d5="T1")
+    b = await desk.add(desk.terminal(d1="b", d2="ESP32_READER"), d5="T1")
+    c = await desk.add(desk.terminal(d1="c"), d5="T2", site="roof", fw2="0.9.0")
     number = await desk.start(filter=chosen)
     assert await desk.counts(number) == (
         {"targeted": len(expected), "waiting": len(expected)} if expected else {}
     )
     found = ""
     for device, fw2 in ((a, OLD), (b, OLD), (c, "0.9.0")):
-        told = await is_told(device, FW2=fw2)
-        assert ("FW1" in await check(device, FW2=fw2)) == told
+        told = await device.is_told(FW2=fw2)
+        assert ("FW1" in await device.ask(FW2=fw2)) == told
         found += device.d1 if told else ""
     assert found == expected
 
@@ -118,10 +93,10 @@ async def test_a_device_that_moves_to_another_site_is_offered_what_is_rolled_out
         )
     [device] = await desk.fleet(1, site="roof")
     await desk.start(filter={"sites": ["cellar"]})
-    assert not await is_told(device)
+    assert not await device.is_told()
     await desk.call("PUT", f"/devices/{device.d1}/site", {"site": "cellar"})
-    assert await is_told(device)
-    assert await is_offered(device)
+    assert await device.is_told()
+    assert await device.is_offered()
 
 
 async def test_nobody_is_offered_what_it_runs_already(desk: Desk) -> None:
@@ -131,10 +106,10 @@ async def test_nobody_is_offered_what_it_runs_already(desk: Desk) -> None:
         await desk.server.execute(update(devices).where(mine).values(fw2=fw2))
     number = await desk.start()
     assert await desk.counts(number) == {"targeted": 1, "waiting": 1}
-    assert await is_told(old)
-    assert not await is_told(new, FW2=NEW)
-    assert not await is_told(newer, FW2="2.0.0")
-    assert not await is_told(silent, FW2=None)
+    assert await old.is_told()
+    assert not await new.is_told(FW2=NEW)
+    assert not await newer.is_told(FW2="2.0.0")
+    assert not await silent.is_told(FW2=None)
 
 
 async def test_the_newest_of_several_rollouts_wins_and_older_ones_serve_the_rest(
@@ -144,38 +119,38 @@ async def test_the_newest_of_several_rollouts_wins_and_older_ones_serve_the_rest
     await desk.server.release("rel-3", "1.3.0", state="signed")
     await desk.start()
     await desk.start("rel-3", filter={"devices": [first.d1]})
-    assert (await check(first))["FW1"] == "rel-3"
-    assert (await check(second))["FW1"] == FW1
+    assert (await first.ask())["FW1"] == "rel-3"
+    assert (await second.ask())["FW1"] == FW1
 
 
 async def test_a_pause_lets_finish_who_has_begun_and_a_resumed_rollout_goes_on(desk: Desk) -> None:
     begun, waiting = await desk.fleet(2)
     number = await desk.start()
-    offer = await check(begun)
-    assert await fetch(begun, offer) == 200
+    offer = await begun.ask()
+    assert await begun.fetch(offer) == 200
     assert (await desk.step(number, "pause"))["state"] == "paused"
-    assert (await is_told(begun), await is_told(waiting)) == (True, False)
-    assert (await is_offered(begun), await is_offered(waiting)) == (True, False)
-    assert await fetch(begun, offer) == 200
+    assert (await begun.is_told(), await waiting.is_told()) == (True, False)
+    assert (await begun.is_offered(), await waiting.is_offered()) == (True, False)
+    assert await begun.fetch(offer) == 200
     started = (await desk.view(number))["phase_started"]
     desk.clock.pass_s(30)
     resumed = await desk.step(number, "resume")
     assert (resumed["state"], resumed["phase_started"] > started) == ("running", True)
-    assert await is_offered(waiting)
+    assert await waiting.is_offered()
 
 
 async def test_after_three_failures_a_device_is_in_the_penalty_box(desk: Desk) -> None:
     bad, good = await desk.fleet(2)
     number = await desk.start(abort_min=100)
     for _ in range(2):
-        await fail(bad)
+        await bad.fail()
         assert (await desk.device(number, bad.d1))["state"] == "rolled_back"
-        assert await is_told(bad)
-    await fail(bad, "ROLLED_BACK resets")
+        assert await bad.is_told()
+    await bad.fail("ROLLED_BACK resets")
     assert await desk.counts(number) == {"targeted": 2, "penalty": 1, "waiting": 1}
-    assert not await is_told(bad)
-    assert not await is_offered(bad)
-    assert await is_offered(good)
+    assert not await bad.is_told()
+    assert not await bad.is_offered()
+    assert await good.is_offered()
     found = await desk.device(number, bad.d1)
     assert (found["failures"], found["detail"]) == (3, "ROLLED_BACK resets")
     told = [fields for name, fields in desk.server.events if name == "rollout_penalty"]
@@ -185,19 +160,19 @@ async def test_after_three_failures_a_device_is_in_the_penalty_box(desk: Desk) -
 async def test_only_so_many_download_at_once(desk: Desk) -> None:
     first, second, third = await desk.fleet(3)
     number = await desk.start(downloads_at_once=2)
-    offer = await check(first)
-    assert await fetch(first, offer) == 200
-    assert await is_offered(second)
-    assert not await is_offered(third)
-    assert await is_offered(first)  # who has begun goes on
+    offer = await first.ask()
+    assert await first.fetch(offer) == 200
+    assert await second.is_offered()
+    assert not await third.is_offered()
+    assert await first.is_offered()  # who has begun goes on
     await desk.step(number, "pause")
     await desk.step(number, "resume")  # what is in memory is read again
-    assert (await is_told(first), await is_told(third)) == (True, False)
-    await ack(first, "OK")
-    assert await is_offered(third)
+    assert (await first.is_told(), await third.is_told()) == (True, False)
+    await first.ack("OK")
+    assert await third.is_offered()
     desk.clock.pass_s(301)  # the second never began: its place is somebody else's
-    fourth = await desk.add(desk.server.device(d1="late"))
-    assert await is_offered(fourth)
+    fourth = await desk.add(desk.terminal(d1="late"))
+    assert await fourth.is_offered()
 
 
 async def test_images_are_offered_by_the_image_that_runs_after_applications(desk: Desk) -> None:
@@ -206,20 +181,20 @@ async def test_images_are_offered_by_the_image_that_runs_after_applications(desk
     await desk.server.release("img-1", "3.0.0", b"image", **image)
     number = await desk.start("img-1")
     assert await desk.counts(number) == {}  # nobody has said which image it runs
-    assert not await is_told(device)
-    assert await is_told(device, IMG1="1.25.0")
+    assert not await device.is_told()
+    assert await device.is_told(IMG1="1.25.0")
     assert await desk.counts(number) == {"targeted": 1, "waiting": 1}
-    assert (await check(device, IMG1="1.25.0"))["FW1"] == "img-1"
+    assert (await device.ask(IMG1="1.25.0"))["FW1"] == "img-1"
     for running in ("1.26.0", "1.27.0", "one"):
-        assert not await is_told(device, IMG1=running)
-        assert "FW1" not in await check(device, IMG1=running)
+        assert not await device.is_told(IMG1=running)
+        assert "FW1" not in await device.ask(IMG1=running)
     await desk.server.release("rel-9", "1.9.0", image_min="1.25.0", image_max="1.26.9")
-    assert (await check(device, IMG1="1.25.0"))["FW1"] == "rel-9"
+    assert (await device.ask(IMG1="1.25.0"))["FW1"] == "rel-9"
     for running in ("1.24.9", "1.27.0"):
-        assert (await check(device, IMG1=running)).get("FW1") != "rel-9"
-    assert (await check(device))["FW1"] == "rel-9"  # it may judge for itself
-    assert await is_told(device, IMG1="1.26.0", FW2="1.9.0") is False
-    assert await desk.counts(number) == {"targeted": 1, "updated": 1}
+        assert (await device.ask(IMG1=running)).get("FW1") != "rel-9"
+    assert (await device.ask())["FW1"] == "rel-9"  # it may judge for itself
+    assert await device.is_told(IMG1="1.26.0", FW2="1.9.0") is False
+    assert await desk.counts(number) == {"targeted": 1, "offered": 1}
 
 
 async def test_heartbeats_ask_the_database_nothing_about_rollouts(desk: Desk) -> None:
@@ -228,10 +203,10 @@ async def test_heartbeats_ask_the_database_nothing_about_rollouts(desk: Desk) ->
     await desk.server.release("rel-3", "1.3.0", state="signed")
     number = await desk.start("rel-3", abort_min=100)
     for _ in range(3):
-        assert (await check(fleet[0]))["FW1"] == "rel-3"
-        await ack(fleet[0], "ERROR", "x", "rel-3")
+        assert (await fleet[0].ask())["FW1"] == "rel-3"
+        await fleet[0].ack("ERROR", "x", "rel-3")
     assert (await desk.view(number))["counts"]["penalty"] == 1
-    await is_told(fleet[1])  # memory is fresh
+    await fleet[1].is_told()  # memory is fresh
     asked: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
@@ -240,7 +215,7 @@ async def test_heartbeats_ask_the_database_nothing_about_rollouts(desk: Desk) ->
     engine = desk.server.context.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
-        told = [await is_told(device) for device in fleet]
+        told = [await device.is_told() for device in fleet]
     finally:
         event.remove(engine, "before_cursor_execute", note)
     assert told == [True] * 19
@@ -252,11 +227,11 @@ async def test_heartbeats_ask_the_database_nothing_about_rollouts(desk: Desk) ->
 async def test_a_release_that_expires_is_offered_no_longer(desk: Desk) -> None:
     [device] = await desk.fleet(1)
     number = await desk.start()
-    offer = await check(device)
+    offer = await device.ask()
     desk.clock.pass_s(86_401)
-    assert not await is_told(device)
-    assert not await is_offered(device)
-    assert await fetch(device, offer) != 200
+    assert not await device.is_told()
+    assert not await device.is_offered()
+    assert await device.fetch(offer) != 200
     await desk.step(number, "pause")
     assert (await desk.refused("POST", f"/rollouts/{number}/resume"))[0] == "EXPIRED"
 
@@ -268,6 +243,6 @@ async def test_who_was_offered_nothing_downloads_nothing(desk: Desk) -> None:
     assert (await stranger.send("firmware/download", message)).status_code == 404
     message = chosen.build("firmware/download", FW1=FW1)
     assert (await chosen.send("firmware/download", message)).status_code == 404
-    await succeed(chosen)
+    await chosen.succeed()
     message = chosen.build("firmware/download", FW1=FW1)
     assert (await chosen.send("firmware/download", message)).status_code == 200

@@ -67,6 +67,7 @@ rollout_devices = Table(
     Column("offered_ms", BigInteger, nullable=False),
     Column("touched_ms", BigInteger, nullable=False),  # last offer, or first byte of a download
     Column("ended_ms", BigInteger),
+    Column("reported_ms", BigInteger),  # since when it reports the release, unconfirmed
     Column("halted_ms", BigInteger),  # HALT_UPDATES was queued
     Column("resumed_ms", BigInteger),  # and RESUME_UPDATES
     PrimaryKeyConstraint("rollout_id", "d1"),

@@ -1,7 +1,8 @@
-"""The devices that a rollout is for, as they are now: counted, listed, and surveyed.
+"""The devices that a rollout is for, as they are now: counted, and listed.
 
-A device is targeted that the rollout has been offered to, or that its filter and its release's
-types admit and that runs an older version. One that does not say what it runs is not targeted.
+A device is targeted that its filter and its release's types admit and that runs an older version;
+one that does not say what it runs is not. So is a device that has been offered the release, until
+it runs something newer without having ended.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db.rollout_schema import rollout_devices
 from ..db.schema import devices, releases
-from ..rollout_engine import ENDED, IMAGE, Held, Rollout, Survey, bucket, shown_state, version_of
-from .rollouts import reports, since_it_failed
+from ..rollout_engine import IMAGE, UNDER_WAY, Held, Rollout, bucket, shown_state, version_of
 
 OFFLINE_AFTER_INTERVALS: Final = 3
 _CHUNK: Final = 500
+_FEW: Final = 50
 
 _held: Final = rollout_devices.c
 
@@ -58,8 +59,7 @@ class Counted(NamedTuple):
 async def targets(connection: AsyncConnection, rollout: Rollout) -> list[str]:
     """D1 of the devices that it is for, before it has been offered to any."""
     release = await _release(connection, rollout)
-    installed = _installed(release)
-    query = select(devices.c.d1, installed).where(*_admitted(rollout, release))
+    query = select(devices.c.d1, installed(release)).where(*_admitted(rollout, release))
     rows = (await connection.execute(query)).all()
     return [d1 for d1, version in rows if _is_older(release, version)]
 
@@ -70,17 +70,15 @@ async def count(connection: AsyncConnection, rollout: Rollout, moment: Moment) -
     shown = (
         _targeted(rollout, release)
         .add_columns(
-            _runs_it(release).label("runs_it"),
             _is_offline(moment).label("is_offline"),
             _held.state.label("held_state"),
             _held.outcome,
             case((_held.failures > 0, 1), else_=0).label("has_failed"),
-            _installed(release).label("installed"),
+            installed(release).label("installed"),
         )
         .subquery()
     )
     kinds = (
-        shown.c.runs_it,
         shown.c.is_offline,
         shown.c.held_state,
         shown.c.outcome,
@@ -90,11 +88,11 @@ async def count(connection: AsyncConnection, rollout: Rollout, moment: Moment) -
     rows = (await connection.execute(select(*kinds, func.count()).group_by(*kinds))).all()
     states: Counter[str] = Counter()
     failing = 0
-    for runs_it, is_offline, held_state, outcome, has_failed, version, number in rows:
-        if held_state is None and not _is_older(release, version):
+    for is_offline, held_state, outcome, has_failed, version, number in rows:
+        if not _is_concerned(release, held_state, version):
             continue
         held = None if held_state is None else Held(held_state, outcome, has_failed)
-        state = shown_state(held, bool(runs_it), bool(is_offline))
+        state = shown_state(held, bool(is_offline))
         states[state] += number
         failing += number if has_failed and state != "updated" else 0
     return Counted(states, failing)
@@ -105,45 +103,50 @@ async def devices_of(
 ) -> AsyncIterator[Seen]:
     """The devices by D1, from that behind `after` on."""
     release = await _release(connection, rollout)
+    query = _targeted(rollout, release).add_columns(
+        *(devices.c[name] for name in ("site", "fw2", "last_seen_ms")),
+        *(_held[name] for name in ("failures", "outcome", "ack2", "log1", "from_fw2")),
+        *(_held[name] for name in ("offered_ms", "touched_ms", "ended_ms")),
+        _held.state.label("held_state"),
+        _is_offline(moment).label("is_offline"),
+        installed(release).label("installed"),
+    )
+    async for row in _by_id(connection, query, after, _CHUNK):
+        if _is_concerned(release, row.held_state, row.installed):
+            yield _seen(rollout, row)
+
+
+async def is_anybody_expected(
+    connection: AsyncConnection, rollout: Rollout, moment: Moment
+) -> bool:
+    """Whether a device of the open phase that is not offline may yet end its first attempt."""
+    release = await _release(connection, rollout)
+    runs = installed(release)
+    first = and_(_held.state.in_(UNDER_WAY), _held.failures == 0)
+    asks = and_(_held.state.is_(None), runs != version_text(release))
     query = (
         _targeted(rollout, release)
-        .add_columns(
-            *(devices.c[name] for name in ("site", "fw2", "last_seen_ms")),
-            *(_held[name] for name in ("failures", "outcome", "ack2", "log1", "from_fw2")),
-            *(_held[name] for name in ("offered_ms", "touched_ms", "ended_ms")),
-            _held.state.label("held_state"),
-            _runs_it(release).label("runs_it"),
-            _is_offline(moment).label("is_offline"),
-            _installed(release).label("installed"),
-        )
-        .order_by(devices.c.d1)
-        .limit(_CHUNK)
+        .add_columns(_held.state.label("held_state"), runs.label("installed"))
+        .where(_is_offline(moment) == 0, or_(first, asks))
     )
+    async for row in _by_id(connection, query, "", _FEW):
+        if rollout.is_open_to(row.d1) and _is_concerned(release, row.held_state, row.installed):
+            return True
+    return False
+
+
+async def _by_id(
+    connection: AsyncConnection, query: Any, after: str, chunk: int
+) -> AsyncIterator[Row[Any]]:
+    """The rows of a query about devices, so many at a time."""
+    query = query.order_by(devices.c.d1).limit(chunk)
     while True:
         rows = (await connection.execute(query.where(devices.c.d1 > after))).all()
         for row in rows:
-            if row.held_state is not None or _is_older(release, row.installed):
-                yield _seen(rollout, row)
-        if len(rows) < _CHUNK:
+            yield row
+        if len(rows) < chunk:
             return
         after = rows[-1].d1
-
-
-async def survey(connection: AsyncConnection, rollout: Rollout, moment: Moment) -> Survey:
-    """What rollout_engine.next_step asks about."""
-    expected = unended = proved = succeeded = failing = 0
-    since_ms = rollout.phase_started_ms or 0
-    async for one in devices_of(connection, rollout, moment):
-        if one.state == "updated":
-            succeeded += 1
-            is_new = one.row.held_state != "updated" or (one.row.ended_ms or 0) >= since_ms
-            proved += is_new
-        elif one.row.failures:
-            failing += 1
-        if one.in_phase and one.last_state not in ENDED:
-            unended += 1
-            expected += one.state != "offline"
-    return Survey(expected, unended, proved, succeeded, failing)
 
 
 def _seen(rollout: Rollout, row: Row[Any]) -> Seen:
@@ -152,8 +155,8 @@ def _seen(rollout: Rollout, row: Row[Any]) -> Seen:
         d1=row.d1,
         bucket=bucket(rollout.salt, row.d1),
         in_phase=rollout.is_open_to(row.d1),
-        state=shown_state(held, bool(row.runs_it), bool(row.is_offline)),
-        last_state=shown_state(held, bool(row.runs_it), False),
+        state=shown_state(held, bool(row.is_offline)),
+        last_state=shown_state(held, False),
         row=row,
     )
 
@@ -163,18 +166,36 @@ async def _release(connection: AsyncConnection, rollout: Rollout) -> Row[Any]:
     return (await connection.execute(query)).one()
 
 
-def _installed(release: Row[Any]) -> ColumnElement[Any]:
+def installed(release: Row[Any]) -> ColumnElement[Any]:
+    """The version that a device reports of what the release is."""
     return devices.c.img1 if release.kind == IMAGE else devices.c.fw2
 
 
-def _is_older(release: Row[Any], installed: str | None) -> bool:
-    version = version_of(installed)
-    offered = version_of(release.image if release.kind == IMAGE else release.fw2)
+def _is_concerned(release: Row[Any], held_state: str | None, version: str | None) -> bool:
+    """Whether a device that was read is targeted."""
+    if held_state is None:
+        return _is_older(release, version)
+    return held_state not in UNDER_WAY or not is_newer(release, version)
+
+
+def _is_older(release: Row[Any], reported: str | None) -> bool:
+    version, offered = version_of(reported), _offered(release)
     return version is not None and offered is not None and bool(version < offered)
 
 
-def _runs_it(release: Row[Any]) -> ColumnElement[Any]:
-    return case((and_(reports(release), since_it_failed()), 1), else_=0)
+def is_newer(release: Row[Any], reported: str | None) -> bool:
+    """Whether a device that reports this version runs something newer than the release."""
+    version, offered = version_of(reported), _offered(release)
+    return version is not None and offered is not None and bool(version > offered)
+
+
+def _offered(release: Row[Any]) -> Any:
+    return version_of(version_text(release))
+
+
+def version_text(release: Row[Any]) -> str:
+    """The version that a device reports which runs the release."""
+    return str(release.image) if release.kind == IMAGE else str(release.fw2)
 
 
 def _is_offline(moment: Moment) -> ColumnElement[Any]:

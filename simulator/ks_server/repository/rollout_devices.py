@@ -17,7 +17,9 @@ from ..rollout_engine import (
     after_offer,
     may_be_offered,
 )
+from . import rollout_steps
 from . import rollouts as stored
+from .rollout_counts import Moment
 
 # an offer that nobody follows must not keep others waiting for long
 OFFER_HOLDS_MS: Final = 5 * 60_000
@@ -84,7 +86,7 @@ async def offer(
     after = after_offer(found.held)
     if after is None or not await _has_place(connection, found, d1, now_ms):
         return False
-    values = {"state": after.state, "touched_ms": now_ms}
+    values = {"state": after.state, "touched_ms": now_ms, "reported_ms": None}
     if found.has_row:
         await connection.execute(_update.values(values), {"rollout": rollout_id, "id": d1})
     else:
@@ -108,10 +110,11 @@ async def _has_place(connection: AsyncConnection, found: _Found, d1: str, now_ms
 
 
 async def acknowledge(
-    connection: AsyncConnection, d1: str, values: dict[str, str], now_ms: int
+    connection: AsyncConnection, d1: str, values: dict[str, str], moment: Moment
 ) -> list[stored.Event]:
     """Note how an attempt ended; `values` are the acknowledgement's texts by column. What there is
-    to announce: this device's penalty, the end of the rollout."""
+    to announce: this device's penalty, and the steps that the rollout takes with this."""
+    now_ms = moment.now_ms
     found = await _read(connection, _last_of, release=values["fw1"], id=d1)
     if found is None:
         return []
@@ -127,6 +130,7 @@ async def acknowledge(
             ack2=values.get("ack2", "")[:ACK2_MAX_CHARACTERS] or None,
             log1=values.get("log1") or values.get("ack3"),
             ended_ms=now_ms,
+            reported_ms=None,
         ),
         {"rollout": rollout.id, "id": d1},
     )
@@ -137,7 +141,9 @@ async def acknowledge(
     if await _counted(connection, found, after):
         changed = await stored.find(connection, rollout.id)
         assert changed is not None
-        events += await stored.judge(connection, changed, now_ms)
+        events += await stored.judge(connection, changed, now_ms) or await rollout_steps.advance(
+            connection, changed, moment
+        )
     return events
 
 

@@ -6,14 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, exists, func, or_, select, update
+from sqlalchemy import Row, and_, exists, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db.rollout_schema import rollout_devices, rollouts
 from ..db.schema import devices, releases
 from ..log import get_logger
-from ..rollout_engine import FAILED, IMAGE, UNDER_WAY, Filter, Rollout, stop_reason
-from . import rollout_commands
+from ..rollout_engine import (
+    FAILED,
+    TRIAL_ENDS_MS,
+    UNDER_WAY,
+    Filter,
+    Rollout,
+    stop_reason,
+)
+from . import rollout_commands, rollout_counts
 
 ABORTED: Final = "rollout_aborted"
 PROMOTED: Final = "rollout_promoted"
@@ -96,16 +103,7 @@ async def open_next_phase(connection: AsyncConnection, rollout: Rollout, now_ms:
 async def count_again(connection: AsyncConnection, rollout: Rollout, now_ms: int) -> Rollout:
     """Note who reports to run the release, and make the figures the sums of the devices'."""
     mine = rollout_devices.c.rollout_id == rollout.id
-    release = select(releases).where(releases.c.fw1 == rollout.fw1)
-    row = (await connection.execute(release)).one()
-    runs_it = select(devices.c.d1).where(
-        devices.c.d1 == rollout_devices.c.d1, reports(row), since_it_failed()
-    )
-    await connection.execute(
-        update(rollout_devices)
-        .where(mine, rollout_devices.c.state != "updated", exists(runs_it))
-        .values(state="updated", outcome="updated", ended_ms=now_ms)
-    )
+    await _note_reports(connection, rollout, mine, now_ms)
     counted = select(func.count()).where(mine)
     succeeded = counted.where(rollout_devices.c.state == "updated")
     failing = counted.where(rollout_devices.c.state != "updated", rollout_devices.c.failures > 0)
@@ -113,20 +111,36 @@ async def count_again(connection: AsyncConnection, rollout: Rollout, now_ms: int
     return await change(connection, rollout, values)
 
 
-def reports(release: Row[Any]) -> Any:
-    """The condition that a device says that it runs the release."""
-    if release.kind == IMAGE:
-        return devices.c.img1 == release.image
-    return devices.c.fw2 == release.fw2
-
-
-def since_it_failed() -> Any:
-    """The condition that what the device reports is newer than a failure: on trial it has
-    reported the release, too."""
-    return or_(
-        rollout_devices.c.state.is_(None),
+async def _note_reports(
+    connection: AsyncConnection, rollout: Rollout, mine: Any, now_ms: int
+) -> None:
+    """Who has reported the release for longer than any trial lasts runs it."""
+    query = select(releases).where(releases.c.fw1 == rollout.fw1)
+    release = (await connection.execute(query)).one()
+    reporting = select(devices.c.d1).where(
+        devices.c.d1 == rollout_devices.c.d1,
+        rollout_counts.installed(release) == rollout_counts.version_text(release),
+    )
+    since_ms = rollout_devices.c.reported_ms
+    open_ones = update(rollout_devices).where(mine, rollout_devices.c.state != "updated")
+    await connection.execute(
+        open_ones.where(since_ms.is_not(None), not_(exists(reporting))).values(reported_ms=None)
+    )
+    # on trial it reported the release, too, before it failed
+    newer = or_(
         rollout_devices.c.state.not_in(FAILED),
         devices.c.heartbeat_ms > rollout_devices.c.ended_ms,
+    )
+    await connection.execute(
+        open_ones.where(since_ms.is_(None), exists(reporting.where(newer))).values(
+            reported_ms=now_ms
+        )
+    )
+    settled = reporting.where(devices.c.heartbeat_ms >= since_ms + TRIAL_ENDS_MS)
+    await connection.execute(
+        open_ones.where(exists(settled)).values(
+            state="updated", outcome="updated", ended_ms=now_ms, reported_ms=None
+        )
     )
 
 
@@ -134,7 +148,7 @@ async def revoke_release(
     connection: AsyncConnection, commands: rollout_commands.Commands, fw1: str, now_ms: int
 ) -> int:
     """Revoke a release and every rollout of it, and tell the devices that have been offered it
-    and have not ended to halt; how many these are."""
+    and neither ended nor run something newer to halt; how many these are."""
     mine = rollouts.c.fw1 == fw1
     for row in (await connection.execute(select(rollouts).where(mine))).all():
         await count_again(connection, rollout_of(row), now_ms)
@@ -151,6 +165,7 @@ async def revoke_release(
     waiting = and_(
         rollout_devices.c.rollout_id.in_(select(rollouts.c.id).where(mine)),
         rollout_devices.c.state.in_(UNDER_WAY),
+        not_(await _runs_something_newer(connection, fw1)),
     )
     query = select(rollout_devices.c.d1).where(waiting).distinct()
     halted = list((await connection.execute(query)).scalars())
@@ -161,3 +176,19 @@ async def revoke_release(
     )
     await commands.halt(connection, halted, now_ms)
     return len(halted)
+
+
+async def _runs_something_newer(connection: AsyncConnection, fw1: str) -> Any:
+    """The condition that a device reports a newer version than the release's."""
+    query = select(releases).where(releases.c.fw1 == fw1)
+    release = (await connection.execute(query)).one()
+    installed = rollout_counts.installed(release)
+    versions = select(installed).where(installed.is_not(None)).distinct()
+    newer = [
+        version
+        for version in (await connection.execute(versions)).scalars()
+        if rollout_counts.is_newer(release, version)
+    ]
+    return exists(
+        select(devices.c.d1).where(devices.c.d1 == rollout_devices.c.d1, installed.in_(newer))
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...db.base import storable
-from ...db.schema import firmware_acks
+from ...db.schema import firmware_acks, releases
 from ...repository import rollout_devices, rollouts
-from ...rollout_engine import POSTPONED
+from ...rollout_engine import IMAGE, POSTPONED
+from ...rollout_watch import moment_of
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..wire import Reply
@@ -26,7 +27,7 @@ class FirmwareAck(Operation):
         check_result(message)
 
     def installed_version(self, call: Call) -> str | None:
-        return call.get("FW2") if call.get("ACK1") == "OK" else None
+        return call.values.get("fw2")
 
     async def perform(self, call: Call, connection: AsyncConnection) -> Outcome:
         texts = {name: call.get(name) for name in ("FW1", "FW2", "ACK1", "ACK2", "ACK3", "LOG1")}
@@ -34,7 +35,11 @@ class FirmwareAck(Operation):
         await connection.execute(
             insert(firmware_acks).values(d1=call.d1, received_ms=call.now_ms, **values)
         )
-        events = await rollout_devices.acknowledge(connection, call.d1, values, call.now_ms)
+        query = select(releases.c.kind).where(releases.c.fw1 == values["fw1"])
+        if values["ack1"] == "OK" and (await connection.execute(query)).scalar() != IMAGE:
+            call.values["fw2"] = values["fw2"]  # an image's own version is none of the application
+        moment = moment_of(call.context)
+        events = await rollout_devices.acknowledge(connection, call.d1, values, moment)
         outcome = Outcome({"S1": "ok"}, events)
         if values["ack1"] == "ERROR" and not values.get("ack2", "").startswith(POSTPONED):
             event = {"d1": call.d1, "at_ms": call.now_ms, **values}

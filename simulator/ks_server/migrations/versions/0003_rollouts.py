@@ -78,6 +78,7 @@ def _rollout_devices() -> None:
         sa.Column("offered_ms", sa.BigInteger(), nullable=False),
         sa.Column("touched_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reported_ms", sa.BigInteger(), nullable=True),
         sa.Column("halted_ms", sa.BigInteger(), nullable=True),
         sa.Column("resumed_ms", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(f"state IN ({_DEVICE_STATES})", name=op.f("ck_rollout_devices_state")),
