@@ -3,13 +3,14 @@
 # heap: 1024k because the agent, compiled here, shares it with the server, which keeps all requests
 
 import stage0
-from fakes import ADMIN_SEEDS, Server
+from fakes import ADMIN_SEEDS, RELEASE_SEED, Server, public_text
 from support import raises
 from test_update import boot_record, reported
 from test_update_cuts import confirmed, updating
 
 from ks_agent.effects import Response
 from ks_agent.errors import LocalError
+from ks_agent.trust import RELEASE
 from ks_agent.update_record import UpdateRecord
 
 MINUTE_MS = 60000
@@ -111,6 +112,41 @@ def test_a_release_that_believes_no_answer_for_15_minutes_is_rolled_back_and_ban
     assert 14 * MINUTE_MS <= passed_ms <= 16 * MINUTE_MS
     assert len(records(terminal).fields["BANNED"]) == 1
     assert "slot_b/manifest.toon" not in terminal.fs.files
+
+
+def test_a_clock_that_jumps_by_a_year_neither_ends_a_trial_nor_makes_it_longer():
+    for years in (1, -1):
+        for lasts_ms in (13 * MINUTE_MS, 24 * HOUR_MS):
+            terminal = on_trial()
+            terminal.server.offset_ms += years * 365 * 24 * HOUR_MS
+
+            def refuse(answer, terminal=terminal, lasts_ms=lasts_ms):
+                waits = terminal.slot == "b" and terminal.clock.ticks < lasts_ms
+                if answer["OP"] == "heartbeat" and waits:
+                    refused_ms.append(terminal.clock.ticks)
+                    answer["ERR1"] = "MALFORMED"
+
+            refused_ms = []
+            terminal.server.bend = refuse
+            terminal.run(lambda terminal=terminal: len(reported(terminal)) == 1, 4000)
+            if lasts_ms == 13 * MINUTE_MS:
+                assert reported(terminal) == ["OK confirmed"] and terminal.slot == "b"
+            else:
+                assert reported(terminal) == ["ERROR ROLLED_BACK no_round_trip"]
+                assert 14 * MINUTE_MS <= refused_ms[-1] <= 16 * MINUTE_MS
+            assert abs(terminal.agent.clock.now_ms() - terminal.server.now_ms()) < 1000
+
+
+def test_a_release_whose_key_is_distrusted_after_it_was_accepted_is_tried_and_kept():
+    terminal = updating()
+    terminal.run(lambda: terminal.restarts == ["update"])
+    rows = [row for row in terminal.agent.trust.rows if row["ROLE"] != RELEASE]
+    newer = {"ROLE": RELEASE, "KEY": public_text(b"N" * 32)}
+    terminal.agent.trust.write(rows + [newer], [public_text(RELEASE_SEED)])
+    terminal.boot()
+    terminal.run(lambda: confirmed(terminal))
+    terminal.boot()
+    assert terminal.slot == "b"
 
 
 def test_a_proxy_that_answers_for_a_server_that_is_down_is_an_outage():

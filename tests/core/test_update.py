@@ -118,6 +118,7 @@ def test_a_release_without_the_servers_signature_is_refused():
     terminal = ready()
     content = make_bundle(make_manifest(terminal, FILES), FILES)
     refused("SIG_INVALID", terminal, content, seed=b"X" * 32)
+    assert terminal.server.served == []  # nothing is downloaded on an unsigned word
 
 
 def test_a_manifest_without_a_release_keys_signature_is_refused():
