@@ -92,21 +92,13 @@ class Server:
         """Once each, as they are; ACK_SEQ skips what is below SEQ_MIN."""
         jid = request["JID"]
         stored = self.journals.setdefault(jid, {})
-        results = []
-        for row in request["EVENT"]:
-            seq = int(row["SEQ"])
-            if stored.setdefault(seq, row) != row:
-                results.append({"A1": row["A1"], "S1": "rejected", "ERR1": "CONFLICT"})
+        results = store_punches(stored, request)
         for seq in range(1, int(request["SEQ_MIN"])):
             stored.setdefault(seq, None)
         return {"S1": "ok", "ACK_SEQ": str(self.ack_seq(jid)), "RESULT": results}
 
     def ack_seq(self, jid):
-        stored = self.journals.get(jid, {})
-        seq = 0
-        while seq + 1 in stored:
-            seq += 1
-        return seq
+        return last_without_a_gap(self.journals.get(jid, {}))
 
     def _serve_file(self, fetch):
         """A bundle or a range of it; `self.serving` may bend status, headers, and body."""
@@ -138,17 +130,42 @@ class Server:
 
     def command(self, name, number=1, payload="", days=7, admins=None, **fields):
         """A queued command; `admins` are the seeds that sign it."""
-        row = {"CMD1": "%s-%d" % (signing.command_prefix(CRYPTO, D1), number), "CMD2": name}
-        row["TS"] = timetext.format_ms(self.now_ms())
-        row["CMD5"] = timetext.format_ms(self.now_ms() + days * 86400000)
-        if payload:
-            row["CMD3"] = payload
-        row.update(fields)
-        signing.sign_command(CRYPTO, self.seed, row)
-        for field, seed in zip(("SIG_ADMIN_A", "SIG_ADMIN_B"), admins or ()):
-            row[field] = signing.sign_text(CRYPTO, seed, signing.admin_text(row, D1))
+        signers = (CRYPTO, self.seed, admins or ())
+        row = new_command(signers, name, number, self.now_ms(), payload, days, fields)
         self.commands.append(row)
         return row
+
+
+def store_punches(stored, request):
+    """Each by its SEQ, as it came first; RESULT, which is of those that came differently."""
+    results = []
+    for row in request["EVENT"]:
+        if stored.setdefault(int(row["SEQ"]), row) != row:
+            results.append({"A1": row["A1"], "S1": "rejected", "ERR1": "CONFLICT"})
+    return results
+
+
+def last_without_a_gap(stored):
+    """The ACK_SEQ of punches by their SEQ."""
+    seq = 0
+    while seq + 1 in stored:
+        seq += 1
+    return seq
+
+
+def new_command(signers, name, number, now_ms, payload="", days=7, fields={}):  # noqa: B006
+    """A row of CMD; `signers`: the crypto port, the server's seed, the seeds of administrators."""
+    crypto, server_seed, admin_seeds = signers
+    row = {"CMD1": "%s-%d" % (signing.command_prefix(crypto, D1), number), "CMD2": name}
+    row["TS"] = timetext.format_ms(now_ms)
+    row["CMD5"] = timetext.format_ms(now_ms + days * 86400000)
+    if payload:
+        row["CMD3"] = payload
+    row.update(fields)
+    signing.sign_command(crypto, server_seed, row)
+    for field, seed in zip(("SIG_ADMIN_A", "SIG_ADMIN_B"), admin_seeds):
+        row[field] = signing.sign_text(crypto, seed, signing.admin_text(row, D1))
+    return row
 
 
 def pour(fetch, status, headers, body, piece_bytes=500):
@@ -270,16 +287,16 @@ def acknowledgement(terminal, row):
     return terminal.server.acknowledged()[row["CMD1"]]
 
 
-def trust_rows():
-    rows = [{"ROLE": "server", "SEQ": "1", "KEY": public_text(SERVER_SEED)}]
-    rows.append({"ROLE": "release", "KEY": public_text(RELEASE_SEED)})
+def trust_rows(crypto=CRYPTO):
+    rows = [{"ROLE": "server", "SEQ": "1", "KEY": public_text(SERVER_SEED, crypto)}]
+    rows.append({"ROLE": "release", "KEY": public_text(RELEASE_SEED, crypto)})
     for seed in ADMIN_SEEDS:
-        rows.append({"ROLE": "admin", "KEY": public_text(seed)})
+        rows.append({"ROLE": "admin", "KEY": public_text(seed, crypto)})
     return rows
 
 
-def public_text(seed):
-    return signing.b64(CRYPTO.public_key(seed))
+def public_text(seed, crypto=CRYPTO):
+    return signing.b64(crypto.public_key(seed))
 
 
 def unquote(text):

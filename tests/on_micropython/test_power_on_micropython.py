@@ -5,7 +5,6 @@ interpreters, operation by operation, is what makes those count for terminals.
 """
 
 import re
-import subprocess
 from binascii import crc32
 from collections.abc import Callable
 from pathlib import Path
@@ -17,35 +16,23 @@ import cut_records
 import pytest
 
 from ks_simulator.nor import Program
+from tests.power.interpreters import cut
 from tests.power.sweep import record
 from tests.power.worlds import prepared
-from tools.micropython import ARCHITECTURES, ROOT
+from tools.micropython import ARCHITECTURES
 
-SCRIPT = ROOT / "tests" / "power" / "device" / "cut_run.py"
+SCRIPT = "cut_run.py"
 SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS + cut_allow_lists.SCENARIOS
 # The flash and its copies are in it.
 HEAP = {"amd64": "8m", "i386": "6m"}
 EVERY = 11
-LIMIT_S = 120
 # What statvfs says of a flash with less than nothing left is a huge number on 64 bit, where the
 # journal tries what on 32 bit, as on the chip, it knows not to fit.
 NOT_ALIKE = {("amd64", "no space")}
-LAST = re.compile(r"run: ([0-9a-f]{8})\npower: (\d+) cuts, (\d+) failed, of (\d+) operations\n$")
-
-
-def cut(program: Path, architecture: str, *arguments: str) -> tuple[str, re.Match[str]]:
-    done = subprocess.run(
-        [program, "-X", f"heapsize={HEAP[architecture]}", SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    said = f"{done.stdout}{done.stderr}"
-    last = LAST.search(done.stdout)
-    assert last, said
-    assert (done.returncode == 0) == (last.group(3) == "0"), said
-    return said, last
+LAST = re.compile(
+    r"run: (?P<digest>[0-9a-f]{8})\npower: (?P<cuts>\d+) cuts, (?P<failed>\d+) failed,"
+    r" of (?P<operations>\d+) operations\n$"
+)
 
 
 def operations_on_cpython(scenario: Any) -> tuple[int, int]:
@@ -69,16 +56,18 @@ def test_power_cuts_on_micropython_lose_nothing_and_littlefs_does_what_it_does_o
 ) -> None:
     program = micropython(architecture)
     first = ARCHITECTURES.index(architecture)  # other operations on each
-    said, last = cut(program, architecture, scenario.name, str(EVERY), str(first))
-    assert last.group(3) == "0", said
-    assert int(last.group(2)) > 0
+    arguments = (scenario.name, str(EVERY), str(first))
+    said, last = cut(program, HEAP[architecture], SCRIPT, arguments, LAST)
+    assert last["failed"] == "0", said
+    assert int(last["cuts"]) > 0
     if (architecture, scenario.name) in NOT_ALIKE:
         return
     operations, digest = operations_on_cpython(scenario())
-    assert (int(last.group(4)), last.group(1)) == (operations, f"{digest:08x}")
+    assert (int(last["operations"]), last["digest"]) == (operations, f"{digest:08x}")
 
 
 def test_a_planted_mistake_is_caught_on_micropython(micropython: Callable[[str], Path]) -> None:
-    said, last = cut(micropython("i386"), "i386", "append", "1", "1", "BeepBeforeSync")
-    assert int(last.group(3)) > 0
+    arguments = ("append", "1", "1", "BeepBeforeSync")
+    said, last = cut(micropython("i386"), HEAP["i386"], SCRIPT, arguments, LAST)
+    assert int(last["failed"]) > 0
     assert "beep of SEQ" in said

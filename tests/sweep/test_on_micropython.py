@@ -1,37 +1,20 @@
 """The same phases on the interpreter that terminals have, with its own LittleFS: 64 and 32 bit."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sweep_phases
 
-from tools.micropython import ARCHITECTURES, ROOT
+from tests.power.interpreters import cut
+from tools.micropython import ARCHITECTURES
 
-SCRIPT = ROOT / "tests" / "power" / "device" / "sweep_run.py"
+SCRIPT = "sweep_run.py"
 # The flashes and their copies are in it.
 HEAP = {"amd64": "24m", "i386": "16m"}
 CUTS = 8
-LIMIT_S = 120
-LAST = re.compile(r"sweep: (\d+) cuts, (\d+) failed, of (\d+) operations\n$")
-
-
-def sweep(program: Path, architecture: str, *arguments: str) -> tuple[str, int, int]:
-    """What was said, how many cuts, how many failed."""
-    done = subprocess.run(
-        [program, "-X", f"heapsize={HEAP[architecture]}", SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    said = f"{done.stdout}{done.stderr}"
-    last = LAST.search(done.stdout)
-    assert last, said
-    assert (done.returncode == 0) == (last.group(2) == "0"), said
-    return said, int(last.group(1)), int(last.group(2))
+LAST = re.compile(r"sweep: (?P<cuts>\d+) cuts, (?P<failed>\d+) failed, of \d+ operations\n$")
 
 
 @pytest.mark.parametrize(
@@ -42,14 +25,13 @@ def test_a_power_cut_on_micropython_leaves_a_terminal_that_goes_on(
     architecture: str, phase: str, micropython: Callable[[str], Path]
 ) -> None:
     first = ARCHITECTURES.index(architecture)  # other operations on each
-    said, cuts, failed = sweep(
-        micropython(architecture), architecture, phase, str(CUTS), str(first)
-    )
-    assert failed == 0, said
-    assert cuts >= 5
+    arguments = (phase, str(CUTS), str(first))
+    said, last = cut(micropython(architecture), HEAP[architecture], SCRIPT, arguments, LAST)
+    assert last["failed"] == "0", said
+    assert int(last["cuts"]) >= 5
 
 
 def test_a_planted_bug_is_caught_on_micropython(micropython: Callable[[str], Path]) -> None:
-    program = micropython("i386")
-    said, _, failed = sweep(program, "i386", "config-proven", "80", "0", "WrittenInPlace")
-    assert failed > 0, said
+    arguments = ("config-proven", "80", "0", "WrittenInPlace")
+    said, last = cut(micropython("i386"), HEAP["i386"], SCRIPT, arguments, LAST)
+    assert int(last["failed"]) > 0, said

@@ -5,8 +5,9 @@ to the moment from which the power may go, act() for people at the terminal mean
 and check(). A phase knows nothing of cuts: after one, everything begins with power_on() anew.
 """
 
+from fakes import D1, trust_rows
 from sweep_releases import GOOD, RELEASES, make_manifest
-from sweep_server import D1, HOST, trust_rows
+from sweep_server import HOST
 from sweep_terminal import Wrong
 
 from ks_agent import allow_pages, bundle, journal, unpack

@@ -1,8 +1,8 @@
 """Phases of commands: effects once, configurations, keys of all roles, the end of a terminal."""
 
-from fakes import RELEASE_SEED
+from fakes import D1, RELEASE_SEED, public_text
 from sweep_basis import Phase
-from sweep_server import D1, HOST, OTHER_HOST, SEEDS, public_text
+from sweep_server import HOST, OTHER_HOST, SEEDS
 from sweep_terminal import Wrong
 
 from ks_agent import signing
@@ -109,10 +109,10 @@ class TrustKey(Commanded):
 
     def begin(self, terminal):
         crypto = terminal.crypto
-        key = public_text(crypto, EXTRA_SEED)
+        key = public_text(EXTRA_SEED, crypto)
         word = signing.sign_text(crypto, RELEASE_SEED, signing.trust_text(RELEASE, key))
         add = "KEY:%s|RELEASE_SIG:%s|ROLE:release" % (key, word)
-        admin = "KEY:%s|ROLE:admin" % public_text(crypto, b"F" * 32)
+        admin = "KEY:%s|ROLE:admin" % public_text(b"F" * 32, crypto)
         remove = "KEY:%s|ROLE:release" % key
         self.commands = (
             ("TRUST_KEY", add, False),
@@ -128,14 +128,14 @@ class TrustKey(Commanded):
         Commanded.check(self, terminal, told)
         trust = terminal.agent.trust
         added, admin, removed = [self.outcome(terminal, number)[0] for number in range(3)]
-        key = public_text(terminal.crypto, EXTRA_SEED)
+        key = public_text(EXTRA_SEED, terminal.crypto)
         if trust.has(RELEASE, key) != (added == "OK" and removed != "OK"):
             raise Wrong("the release key is not what was said of it")
         if (removed == "OK") != (key in trust.distrusted):
             raise Wrong("a key is trusted that was distrusted")
-        if (admin == "OK") != trust.has(ADMIN, public_text(terminal.crypto, b"F" * 32)):
+        if (admin == "OK") != trust.has(ADMIN, public_text(b"F" * 32, terminal.crypto)):
             raise Wrong("the administrator's key is not what was said of it")
-        if not trust.has(RELEASE, public_text(terminal.crypto, RELEASE_SEED)):
+        if not trust.has(RELEASE, public_text(RELEASE_SEED, terminal.crypto)):
             raise Wrong("the release key is gone")
 
 
@@ -147,14 +147,14 @@ class Distrust(Commanded):
     name = "distrust"
 
     def begin(self, terminal):
-        remove = "KEY:%s|ROLE:release" % public_text(terminal.crypto, EXTRA_SEED)
+        remove = "KEY:%s|ROLE:release" % public_text(EXTRA_SEED, terminal.crypto)
         self.commands = (("DISTRUST_KEY", remove, True),)
         Commanded.begin(self, terminal)
 
     def check(self, terminal, told):
         self.commands = (None,)
         Commanded.check(self, terminal, told)
-        key = public_text(terminal.crypto, EXTRA_SEED)
+        key = public_text(EXTRA_SEED, terminal.crypto)
         if (self.outcome(terminal, 0)[0] == "OK") != (key in terminal.agent.trust.distrusted):
             raise Wrong("a key is not distrusted, and was said to be")
 

@@ -5,15 +5,21 @@ releases are replaced, never altered.
 """
 
 from fake_ports import CRYPTO
-from fakes import ADMIN_SEEDS, RELEASE_SEED, unquote
+from fakes import (
+    ADMIN_SEEDS,
+    SERVER_SEED,
+    last_without_a_gap,
+    new_command,
+    store_punches,
+    unquote,
+)
 
 from ks_agent import bundle, lines, schema, signing, timetext
 from ks_agent.effects import Response
 
-D1 = "dev-1"
 HOST = "http://server"
 OTHER_HOST = "http://other"
-SEEDS = (b"S" * 32, b"T" * 32, b"U" * 32, b"V" * 32)
+SEEDS = (SERVER_SEED, b"T" * 32, b"U" * 32, b"V" * 32)
 PIECE_BYTES = 500
 WINDOW_MS = 300000
 # What a server is, but for the three dicts of it.
@@ -185,23 +191,15 @@ class Server:
     def _events(self, request):
         jid = request["JID"]
         stored = self.journals.setdefault(jid, {})
-        results = []
-        for row in request["EVENT"]:
-            seq = int(row["SEQ"])
-            if stored.setdefault(seq, row) != row:
-                self.conflicts += 1
-                results.append({"A1": row["A1"], "S1": "rejected", "ERR1": "CONFLICT"})
+        results = store_punches(stored, request)
+        self.conflicts += len(results)
         for seq in range(1, int(request["SEQ_MIN"])):
             if seq not in stored:
                 self.conflicts += 1
         return {"S1": "ok", "ACK_SEQ": str(self.ack_seq(jid)), "RESULT": results}
 
     def ack_seq(self, jid):
-        stored = self.journals.get(jid, {})
-        seq = 0
-        while seq + 1 in stored:
-            seq += 1
-        return seq
+        return last_without_a_gap(self.journals.get(jid, {}))
 
     def _rotate_key(self, request):
         public = signing.unb64(request["D3"], 32)
@@ -250,25 +248,7 @@ class Server:
 
     def command(self, name, number, now_ms, payload="", admins=False, days=7):
         """A queued command's id."""
-        row = {"CMD1": "%s-%d" % (signing.command_prefix(self.crypto, D1), number), "CMD2": name}
-        row["TS"] = timetext.format_ms(now_ms)
-        row["CMD5"] = timetext.format_ms(now_ms + days * 86400000)
-        if payload:
-            row["CMD3"] = payload
-        signing.sign_command(self.crypto, self.seeds[-1], row)
-        for field, seed in zip(("SIG_ADMIN_A", "SIG_ADMIN_B"), ADMIN_SEEDS if admins else ()):
-            row[field] = signing.sign_text(self.crypto, seed, signing.admin_text(row, D1))
+        signers = (self.crypto, self.seeds[-1], ADMIN_SEEDS if admins else ())
+        row = new_command(signers, name, number, now_ms, payload, days)
         self.commands = self.commands + (row,)
         return row["CMD1"]
-
-
-def trust_rows(crypto):
-    rows = [{"ROLE": "server", "SEQ": "1", "KEY": public_text(crypto, SEEDS[0])}]
-    rows.append({"ROLE": "release", "KEY": public_text(crypto, RELEASE_SEED)})
-    for seed in ADMIN_SEEDS:
-        rows.append({"ROLE": "admin", "KEY": public_text(crypto, seed)})
-    return rows
-
-
-def public_text(crypto, seed):
-    return signing.b64(crypto.public_key(seed))
