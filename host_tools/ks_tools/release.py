@@ -12,7 +12,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ks_agent import bundle, signing, timetext
 from ks_agent.errors import Malformed, PeerError
@@ -32,6 +34,9 @@ from ks_simulator.keys import CRYPTO
 from ks_simulator.packing import WINDOW_BITS
 
 from .console import ToolError
+
+if TYPE_CHECKING:
+    from ks_simulator.compiled import Compiled
 
 MANIFEST = "manifest.toon"
 SIGNATURE = "manifest.sig"
@@ -66,31 +71,43 @@ def source_files(folder: Path | None) -> dict[str, bytes]:
     return files
 
 
-def compiled_files(files: dict[str, bytes], architecture: str, tables: int) -> dict[str, bytes]:
+def compiled_files(
+    files: dict[str, bytes],
+    architecture: str,
+    tables: int,
+    like: Mapping[str, Mapping[str, str]] | None = None,
+) -> Compiled:
     """The same for MicroPython alone, as bytecode; with native code for an architecture, not "".
 
-    Raises ToolError.
+    `like`: the names of another release, which are kept. Raises ToolError.
     """
-    from ks_simulator.compiled import compiled
+    from ks_simulator.compiled import compiled_with_names
 
     try:
-        return compiled(files, architecture=architecture, tables=tables)
+        return compiled_with_names(files, architecture=architecture, tables=tables, like=like)
     except ReleaseError as error:
         raise ToolError(str(error)) from None
 
 
-def files_of_kind(
-    kind: str, folder: Path | None, bytecode: bool, architecture: str, tables: int
-) -> dict[str, bytes]:
-    """The files of a release to be built. Raises ToolError."""
-    if kind == APPLICATION:
-        if architecture and not bytecode:
-            raise ToolError("native code needs --bytecode, too")
-        files = source_files(folder)
-        return compiled_files(files, architecture, tables) if bytecode else files
-    if folder is None or bytecode:
+def plain_files(kind: str, folder: Path | None, architecture: str) -> dict[str, bytes]:
+    """The files of a release that is no bytecode. Raises ToolError."""
+    if kind == APPLICATION and architecture:
+        raise ToolError("native code needs --bytecode, too")
+    if kind != APPLICATION and folder is None:
         raise ToolError(f"a release of the kind {kind} is made of --from FOLDER, as it is")
     return source_files(folder)
+
+
+def bytecode_files(
+    kind: str, folder: Path | None, architecture: str, tables: int, like: Path | None
+) -> Compiled:
+    """The files of a release as bytecode, with the names of the one at `like`. Raises ToolError."""
+    from . import release_names
+
+    if kind != APPLICATION:
+        raise ToolError(f"a release of the kind {kind} is made of --from FOLDER, as it is")
+    names = release_names.of_release(like).names if like else None
+    return compiled_files(source_files(folder), architecture, tables, names)
 
 
 def types_of_kind(kind: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from . import release_options as options
 from .console import EXIT_FAILED, ToolError, say
 from .keys_command import DataOption, OfflineOption
 from .workspace import Workspace, read_seed
+
+if TYPE_CHECKING:
+    from ks_simulator.application import Release
 
 app = typer.Typer(
     help="Build, sign and publish releases.", no_args_is_help=True, rich_markup_mode=None
@@ -32,6 +35,7 @@ def build(
     expires: options.Expires = "",
     types: options.Types = "",
     bytecode: options.Bytecode = False,
+    like: options.Like = None,
     architecture: options.Architecture = "",
     tables: options.Tables = 1,
     kind: options.Kind = "application",
@@ -48,11 +52,20 @@ def build(
     """Build a release, unsigned: the files with their manifest. Same input, same bytes.
 
     An image or an opaque release is made of --from: one file micropython.bin, or any files.
+
+    With --bytecode, the map of its short names is written beside it, as FOLDER.names.json: keep it
+    for the next release's --like, and for `ks release trace`.
     """
     from . import release as releases
+    from . import release_names
 
     expires_ms = releases.parse_time(expires) if expires else None
-    files = releases.files_of_kind(kind, folder, bytecode, architecture, tables)
+    if like and not bytecode:
+        raise ToolError("only bytecode has short names: --like needs --bytecode, too")
+    compiled = None
+    if bytecode:
+        compiled = releases.bytecode_files(kind, folder, architecture, tables, like)
+    files = compiled.files if compiled else releases.plain_files(kind, folder, architecture)
     texts = {
         "STAGE0": str(stage0) if stage0 else "",
         "BOARD": ",".join(options.names(board)),
@@ -78,15 +91,24 @@ def build(
     )
     target = out or Path(made.token("FW1"))
     releases.write_release(made, target)
-    facts = {"fw1": made.token("FW1"), "fw2": version, "manifest": made.manifest_hash}
-    size = made.bundle_bytes()
-    _tell(
-        {**facts, "files": len(made.files), "bytes": size, "folder": str(target)},
-        f"{made.token('FW1')} {version}: {len(made.files)} files, {size} bytes, in {target}",
+    names = release_names.write(target, made, compiled) if compiled else None
+    _tell_built(made, target, names, as_json)
+
+
+def _tell_built(made: Release, target: Path, names: Path | None, as_json: bool) -> None:
+    fw1, fw2, size = made.token("FW1"), made.token("FW2"), made.bundle_bytes()
+    facts = {
+        "fw1": fw1, "fw2": fw2, "manifest": made.manifest_hash, "files": len(made.files),
+        "bytes": size, "folder": str(target),
+    }  # fmt: skip
+    said = [
+        f"{fw1} {fw2}: {len(made.files)} files, {size} bytes, in {target}",
         f"manifest {made.manifest_hash}",
-        f"next: ks release sign {target}",
-        as_json=as_json,
-    )
+    ]
+    if names:
+        facts["names"] = str(names)
+        said.append(f"names {names}: for --like of the next release, and ks release trace")
+    _tell(facts, *said, f"next: ks release sign {target}", as_json=as_json)
 
 
 @app.command("sign")
@@ -199,6 +221,30 @@ def diff(
 
     facts = release_inspect.difference(releases.open_release(old), releases.open_release(new))
     _tell(facts, *release_inspect.difference_lines(facts), as_json=as_json)
+
+
+@app.command("trace")
+def trace(
+    names: Annotated[
+        Path,
+        typer.Option(help="The map of the release that crashed: FOLDER.names.json, or its folder."),
+    ],
+    file: Annotated[
+        Path | None, typer.Argument(help="A log or a crash report (else: standard input).")
+    ] = None,
+) -> None:
+    """Tell where a crash of a compiled release is in the sources.
+
+    Each line comes out as it went in, but for modules and functions in tracebacks. The line number
+    is that where the function begins; bytecode has no others.
+    """
+    from ks_simulator.tracing import readable
+
+    from . import release_names, release_trace
+
+    known = release_names.of_release(names)
+    for line in release_trace.lines(file):
+        say(readable(line, known.code, known.names))
 
 
 def _tell(facts: Mapping[str, object], *lines: str, as_json: bool) -> None:

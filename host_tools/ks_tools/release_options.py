@@ -41,6 +41,14 @@ Types = Annotated[
 Bytecode = Annotated[
     bool, typer.Option("--bytecode", help="For MicroPython alone: compiled, fits a small heap.")
 ]
+Like = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --bytecode: an earlier release (its folder, bundle or .names.json) whose short "
+        "names are kept, so that terminals fetch only what changed.",
+        show_default="none",
+    ),
+]
 Architecture = Annotated[
     str,
     typer.Option(

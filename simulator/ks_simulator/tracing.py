@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+
+from . import naming
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Origins = Mapping[ast.AST, str]
@@ -21,6 +23,11 @@ _FRAME = re.compile(
     r'File (?P<quote>\\?")(?P<path>[^"\\\n]{1,256})\\?", '
     r"line [0-9]{1,9}, in (?P<name>[\w<>]{1,128})"
 )
+_MISSING = re.compile(
+    r"(?P<what>has no attribute|\bname|\bimport name) (?P<quote>\\?')(?P<name>\w{1,64})(?P=quote)"
+)
+ATTRIBUTES = (naming.ATTRIBUTES, naming.FUNCTIONS, naming.PRIVATE)
+MOST = 4
 
 
 def origins(path: str, tree: ast.Module) -> dict[ast.AST, str]:
@@ -58,25 +65,35 @@ def code(
     return made
 
 
-def readable(text: str, code: Code) -> str:
+def readable(text: str, code: Code, names: Mapping[str, naming.Table]) -> str:
     """A crash report with the names of the sources, as far as they can be told.
 
-    The line is that where the function begins. Where more than one function can be meant, all are
-    named.
+    The line is that where the function begins. Where more than one thing can be meant, all are
+    named, but of attributes and globals no more than MOST.
     """
 
-    def translated(match: re.Match[str]) -> str:
+    def frame(match: re.Match[str]) -> str:
         places = code.get(PurePosixPath(match["path"]).stem, {}).get(match["name"], [])
-        return " or ".join(_place(place, match["quote"], match["name"]) for place in places) or str(
-            match[0]
-        )
+        return " or ".join(_place(place, match) for place in places) or match[0]
 
-    return _FRAME.sub(translated, text)
+    def missing(match: re.Match[str]) -> str:
+        tables = ATTRIBUTES if match["what"].endswith("attribute") else (naming.GLOBALS,)
+        return _told(match, tables, names)
+
+    return _MISSING.sub(missing, _FRAME.sub(frame, text))
 
 
-def _place(place: str, quote: str, name: str) -> str:
+def _place(place: str, match: re.Match[str]) -> str:
+    quote = match["quote"]
     where, _, function = place.partition(" ")
     path, _, line = where.partition(":")
     if not function:
-        return f"File {quote}{path}{quote}, in {name}"
+        return f"File {quote}{path}{quote}, in {match['name']}"
     return f"File {quote}{path}{quote}, line {line}, in {function}"
+
+
+def _told(match: re.Match[str], tables: Iterable[str], names: Mapping[str, naming.Table]) -> str:
+    found = sorted(
+        old for table in tables for old, new in names[table].items() if new == match["name"]
+    )
+    return f"{match[0]} ({' or '.join(found)})" if 0 < len(found) <= MOST else match[0]
