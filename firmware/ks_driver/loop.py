@@ -64,7 +64,7 @@ class WakeableSleep:
             await asyncio.sleep(0)
             return
         # Not wait_for: on CPython 3.11 it forgets a cancelling in the moment of a wake-up.
-        timer = asyncio.create_task(self._wake_after(seconds))
+        timer = asyncio.create_task(self.wake_after(seconds))
         self._is_on = True
         try:
             await self._event.wait()
@@ -73,7 +73,8 @@ class WakeableSleep:
             timer.cancel()
         self._event.clear()
 
-    async def _wake_after(self, seconds):
+    async def wake_after(self, seconds):
+        """The clock of a sleep, which tests and demonstrations put a faster one in place of."""
         await asyncio.sleep(seconds)
         self._event.set()
 

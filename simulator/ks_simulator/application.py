@@ -290,8 +290,8 @@ _Sleep = host_main.WakeableSleep
 
 
 class PacedSleep(_Sleep):
-    async def _wake_after(self, seconds):
-        await _Sleep._wake_after(self, seconds / %(pace)g)
+    async def wake_after(self, seconds):
+        await _Sleep.wake_after(self, seconds / %(pace)g)
 
 
 host_main.WakeableSleep = PacedSleep

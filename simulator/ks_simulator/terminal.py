@@ -99,8 +99,8 @@ class PacedSleep(WakeableSleep):
         WakeableSleep.__init__(self)
         self._pace = pace
 
-    async def _wake_after(self, seconds: float) -> None:
-        await WakeableSleep._wake_after(self, seconds / self._pace)
+    async def wake_after(self, seconds: float) -> None:
+        await WakeableSleep.wake_after(self, seconds / self._pace)
 
 
 class Terminal:
