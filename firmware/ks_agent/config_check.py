@@ -24,8 +24,8 @@ def check(fields):
         if server is None:
             continue
         scheme, found, host = server.partition("://")
-        bad = [character for character in server if character <= " " or character > "~"]
-        if not found or scheme not in ("http", "https") or not host or bad or host[-1] == "/":
+        bad = [code for code in server.encode() if code <= 32 or code > 126]
+        if not found or scheme not in ("http", "https") or not host or bad or host[-1:] == "/":
             raise Malformed(name + " is not http://host[:port] or https://host[:port]")
     for name, allowed in _CHOICES.items():
         if fields.get(name, allowed[0]) not in allowed:

@@ -27,7 +27,7 @@ def unescape(text):
     parts = text.split("%")
     out = [parts[0]]
     for part in parts[1:]:
-        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
+        if len(part) < 2 or part[:2].strip(_HEX):
             raise Malformed("a % that begins no escape")
         character = chr(int(part[:2], 16))
         if escape(character) == character:
@@ -64,10 +64,10 @@ def _check_controls(text):
     if not text.strip(_PRINTABLE):
         return
     position = 0
-    for character in text:
-        if character < " " or character == "\x7f":
+    for code in text.encode():
+        if code < 32 or code == 127:
             raise LinesError("unescaped control character", position)
-        if character == "|":
+        if code == 124:  # "|"
             position += 1
 
 
@@ -154,6 +154,6 @@ class _Reader:
 
 def _number(text):
     """The length of a list or the number of a row, in its one spelling."""
-    if not text or len(text) > 4 or text.strip(_DIGITS) or (text[0] == "0" and text != "0"):
+    if not text or len(text) > 4 or text.strip(_DIGITS) or (text[:1] == "0" and text != "0"):
         raise Malformed("bad number of a list")
     return int(text)

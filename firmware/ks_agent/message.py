@@ -21,7 +21,7 @@ PIECE_CHARACTERS = 256
 
 def is_key(text):
     """True for the alphabet of keys: `[A-Z][A-Z0-9_]*`."""
-    return bool(text) and text[0] in _FIRST and not text.strip(_REST)
+    return bool(text) and text[:1] in _FIRST and not text.strip(_REST)
 
 
 def check_top_key(key):
@@ -29,7 +29,7 @@ def check_top_key(key):
     if not is_key(key):
         raise Malformed("bad key")
     # Few keys can have a name of their own rule; asking first is quicker.
-    if key[0] in "FS" or key[-1] == "T":
+    if key[:1] in "FS" or key[-1:] == "T":
         _check_name(key)
 
 
@@ -80,9 +80,9 @@ def escape(text):
     if "|" in rest:
         text = text.replace("|", "%7C")
     replaced = ""
-    for character in rest:
-        if (character < " " or character == "\x7f") and character not in replaced:
-            code = ord(character)
+    for code in rest.encode():  # its characters would stay in MicroPython's memory for ever
+        if (code < 32 or code == 127) and chr(code) not in replaced:
+            character = chr(code)
             text = text.replace(character, "%" + _HEX[code >> 4] + _HEX[code & 15])
             replaced += character
     return text

@@ -227,4 +227,4 @@ def _is_credential(text):
         return False
     if not 1 <= len(data) <= E1_MAX_BYTES or utf8.fault(data) >= 0:
         return False
-    return not [character for character in text if character < " " or character == "\x7f"]
+    return not [byte for byte in data if byte < 32 or byte == 127]

@@ -56,7 +56,7 @@ def format_ms(unix_ms):
 
 def parse_ms(text):
     """ms since 1970; further fraction digits (up to 6) are cut off. Raises Malformed."""
-    if not 20 <= len(text) <= 27 or text[-1] != "Z":
+    if not 20 <= len(text) <= 27 or text[-1:] != "Z":
         raise Malformed("not a UTC time")
     if text[4] + text[7] + text[10] + text[13] + text[16] != "--T::":
         raise Malformed("not a UTC time")
@@ -64,7 +64,7 @@ def parse_ms(text):
     if digits.strip("0123456789"):
         raise Malformed("not a UTC time")
     fraction = text[19:-1]
-    if fraction and (fraction[0] != "." or len(fraction) < 2 or fraction[1:].strip("0123456789")):
+    if fraction and (fraction[:1] != "." or len(fraction) < 2 or fraction[1:].strip("0123456789")):
         raise Malformed("bad fraction of a second")
     year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])

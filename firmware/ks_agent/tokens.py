@@ -92,7 +92,7 @@ def is_integer(text):
     digits = text[1:] if text.startswith("-") else text
     if not 1 <= len(digits) <= 15 or digits.strip(_DIGITS):
         return False
-    return digits[0] != "0" or digits == "0"
+    return digits[:1] != "0" or digits == "0"
 
 
 def is_decimal(text):

@@ -97,7 +97,7 @@ def _is_integer(text):
     digits = text[1:] if text[:1] == "-" else text
     if not 0 < len(digits) <= 15 or digits.strip(DIGITS):
         return False
-    return digits[0] != "0" or text == "0"
+    return digits[:1] != "0" or text == "0"
 
 
 def _is_decimal(text):
@@ -111,7 +111,7 @@ def _is_decimal(text):
         return _is_integer(text)
     if whole != "-0" and not _is_integer(whole):
         return False
-    if not fraction or fraction.strip(DIGITS) or fraction[-1] == "0":
+    if not fraction or fraction.strip(DIGITS) or fraction[-1:] == "0":
         return False
     if whole in ("0", "-0") and fraction.startswith("0000"):
         return False
@@ -122,19 +122,20 @@ def _string(text):
     """The text quoted and escaped as sections 7.1 and 7.2 of the specification require."""
     special = text.strip(BARE)
     if not special:
-        if text and text[0] not in _DOUBTFUL and text[-1] != " ":
+        # A slice: MicroPython keeps each character that an index reads for ever.
+        if text and text[:1] not in _DOUBTFUL and text[-1:] != " ":
             return text
     elif not special.strip(LITERAL):
         return '"' + text + '"'  # it begins with a colon, a comma, a bracket or a brace
     else:
-        for character in special:
-            if character in '"\\' or character < " ":
+        for code in special.encode():
+            if code < 32 or code == 34 or code == 92:  # '"' and a backslash
                 return _escaped(text)
     return '"' + text + '"' if _needs_quotes(text, special) else text
 
 
 def _needs_quotes(text, special):
-    if not text or text[0] in " -#" or text[-1] == " ":
+    if not text or text[:1] in " -#" or text[-1:] == " ":
         return True
     for character in ":,[]{}":
         if character in special:

@@ -68,9 +68,9 @@ class _Reader:
             if not content:
                 if self.table is not None:
                     self.table.blank()
-            elif content[0] == "#":
+            elif content[:1] == "#":
                 continue
-            elif line[0] == " ":
+            elif line[:1] == " ":
                 if self.table is None:
                     self.fail("an indented line outside a table", 1)
                 self.table.row(line, content)
@@ -101,7 +101,7 @@ class _Reader:
             text = text[1:]
         if "\r" in text:
             text = text.replace("\r\n", "\n")
-            if text[-1] == "\r":  # the newline that follows is between the pieces
+            if text[-1:] == "\r":  # the newline that follows is between the pieces
                 text = text[:-1]
         return text
 
@@ -113,7 +113,7 @@ class _Reader:
     def field(self, content):
         """A line at depth 0 that does not begin with a plain key, a colon and a space."""
         key, colon, _ = content.partition(":")
-        if content[0] == '"':
+        if content[:1] == '"':
             from .toon_text import closing_quote, unquote
 
             end = closing_quote(content, 1) + 1
@@ -129,7 +129,7 @@ class _Reader:
             key = key[:bracket] if bracket >= 0 else key.rstrip(" ")
         if bracket < 0 and not colon:
             self.fail("a line that is neither a field nor a row of a table", 1)
-        if content[0] == "\t":
+        if content[:1] == "\t":
             self.fail("a tab in the indentation", 1)
         if not is_key(key):
             self.fail("a key outside [A-Z][A-Z0-9_]*", 1)
@@ -145,7 +145,7 @@ class _Reader:
             value = []
         elif text and text != "null":
             value = text
-            if text[0] == '"':
+            if text[:1] == '"':
                 value = text[1:-1]
                 if text.find('"', 1) != len(text) - 1 or value.strip(LITERAL):
                     from .toon_text import unquote

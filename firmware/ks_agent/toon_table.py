@@ -30,7 +30,7 @@ class Table:
         if length[-1:] in ("\t", "|"):
             delimiter = length[-1]
             length = length[:-1]
-        if not length or length.strip(DIGITS) or (length[0] == "0" and length != "0"):
+        if not length or length.strip(DIGITS) or (length[:1] == "0" and length != "0"):
             reader.fail("not the length of a list", bracket + 2)
         if len(length) > 6 or int(length) > reader.rows_left:
             reader.fail("too many rows", bracket + 2)
@@ -58,7 +58,7 @@ class Table:
 
     def row(self, line, content):
         """A line at depth 1: a row of the open table."""
-        if line[1] != " " or line[2] == " " or content[0] == "\t":
+        if line[1:2] != " " or line[2:3] == " " or content[:1] == "\t":
             self.fail("a row stands two spaces in", 1)
         if self.blank_line:
             self.reader.line = self.blank_line
@@ -87,7 +87,7 @@ class Table:
         for name, cell in zip(self.fields, cells):
             value = cell.strip(" ")
             if '"' in value:
-                if value[0] != '"' or value.find('"', 1) != len(value) - 1:
+                if value[:1] != '"' or value.find('"', 1) != len(value) - 1:
                     return None
                 value = value[1:-1]
                 if value.strip(LITERAL):

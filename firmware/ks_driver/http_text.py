@@ -50,7 +50,7 @@ def parse_url(url):
 def _authority(text, port):
     if text[:1] == "[":
         host, found, after = text[1:].partition("]")
-        if not found or (after and after[0] != ":") or not _only(host, _ADDRESS):
+        if not found or (after and after[:1] != ":") or not _only(host, _ADDRESS):
             _refuse("bad address of a host")
         port_text = after[1:] if after else None
     else:
