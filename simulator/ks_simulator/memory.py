@@ -75,6 +75,14 @@ class MemoryFile(io.RawIOBase):
         self._position += len(piece)
         return piece
 
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self._require(self.readable())
+        start, end = self._position, len(self._node.data)
+        if size is not None and size >= 0:
+            end = min(end, start + size)
+        self._position = self._node.data.find(b"\n", start, end) + 1 or max(start, end)
+        return bytes(self._node.data[start : self._position])
+
     def write(self, data: Any, /) -> int:
         self._require(self.writable())
         content = self._node.writable()

@@ -1,12 +1,13 @@
 """MemoryFs is a folder: whatever is done to both, both answer the same."""
 
 import errno
+import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -147,3 +148,14 @@ def test_the_tree_of_a_folder_is_the_tree_in_memory(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
     assert tree(MemoryFs(files)) == tree(HostFs(str(tmp_path)))
+
+
+@given(st.binary(max_size=60), st.integers(0, 70), st.none() | st.integers(-1, 20))
+def test_lines_are_those_of_any_file(content: bytes, position: int, size: int | None) -> None:
+    expected = io.BytesIO(content)
+    with MemoryFs({"a": content}).open("a", "rb") as file:
+        for stream in (expected, file):
+            stream.seek(position)
+        for _ in range(4):
+            assert file.readline(size) == expected.readline(size)
+            assert file.tell() == expected.tell()
