@@ -19,6 +19,7 @@ class Progress:
         self.not_before_ms = 0
         self.version = "0.0.0"
         self.reported = None
+        self.shortages = 0
         # Whether there may be a download to go on with; at boot nobody knows yet.
         self.resumable = True
         # How long to wait for the next heartbeat where an attempt is to go on, else None.

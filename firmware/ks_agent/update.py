@@ -10,11 +10,14 @@ What is needed in turn comes into memory in turn: this, to ask; `release_check`,
 
 from . import download_record
 from .download_record import ENOSPC, Gone, Paused
+from .effects import Restart
 from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import image_tokens
 
 # For heartbeats and punches between two attempts of which the first ran out of time.
 PAUSE_MS = 1000
+# A heap in pieces is whole again after a restart.
+SHORTAGES_BORNE = 3
 # Let go once a manifest is trusted.
 CHECKS = ("release_check", "image_match", "signing", "update_record")
 IMAGE = "image"
@@ -52,8 +55,13 @@ class Updater:
             self._progress.step("link_lost")
             self._progress.not_before_ms = 0
             self._progress.pause_ms = PAUSE_MS
-        except (OSError, MemoryError) as error:
+        except OSError as error:
             self._failed(offer, error)
+        except MemoryError as error:
+            self._failed(offer, error)
+            self._progress.shortages += 1
+            if self._progress.shortages > SHORTAGES_BORNE:
+                yield Restart("no memory for an update")
 
     def _take(self, offer):
         from .release_check import trusted

@@ -217,29 +217,35 @@ def test_a_flash_without_room_is_told_and_leaves_the_running_release():
     assert terminal.agent.progress.state == "IDLE"
 
 
-def installed_though_its_part_failed_with(problem):
+def installed_though_its_part_failed_with(problem, times=2):
     terminal = ready()
     offered(terminal)
     opened = terminal.fs.open
     failures = []
 
     def failing(path, mode):
-        if path == "slot_b/.part" and mode == "wb" and len(failures) < 2:
+        if path == "slot_b/.part" and mode != "rb" and len(failures) < times:
             failures.append(path)
             raise problem
         return opened(path, mode)
 
     terminal.fs.open = failing
-    terminal.run(lambda: staged(terminal))
-    assert len(failures) == 2 and installed(terminal) and reported(terminal) == []
+    terminal.run(lambda: "update" in terminal.restarts)
+    assert len(failures) == times and installed(terminal) and reported(terminal) == []
+    return terminal.restarts[:-1]
 
 
 def test_a_flash_that_fails_is_tried_again_later():
-    installed_though_its_part_failed_with(OSError(5))
+    assert installed_though_its_part_failed_with(OSError(5)) == []
 
 
 def test_a_heap_without_room_for_an_update_holds_up_that_update_and_nothing_else():
-    installed_though_its_part_failed_with(MemoryError())
+    assert installed_though_its_part_failed_with(MemoryError()) == []
+
+
+def test_a_heap_that_stays_without_room_for_an_update_is_left_by_a_restart():
+    restarts = installed_though_its_part_failed_with(MemoryError(), 9)
+    assert restarts == 2 * ["no memory for an update"]
 
 
 def test_a_stale_record_of_a_download_into_the_slot_that_runs_now_is_forgotten():
