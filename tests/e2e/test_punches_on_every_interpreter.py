@@ -8,7 +8,7 @@ import pytest
 
 from ks_simulator.process import ProcessTerminal
 from ks_simulator.punching import UNHEARD, Answer, reconcile, unbroken
-from tests.e2e.world import INTERPRETERS, PATIENCE_S, World, world
+from tests.e2e.world import INTERPRETERS, PATIENCE_S, World, one_terminal
 
 BURST = 5
 
@@ -41,9 +41,7 @@ def trouble(terminal: ProcessTerminal) -> list[str]:
 async def test_punches_during_heartbeats_a_command_and_an_update_all_arrive(
     interpreter: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path) as here:
-        terminal = await here.terminal("dev_1", interpreter)
-        await terminal.wait_for("heartbeat", PATIENCE_S)
+    async with one_terminal(interpreter, tmp_path) as (here, terminal):
         answers = await burst(terminal, "beat")
         mark = len(terminal.events)
         await terminal.wait_for("heartbeat", PATIENCE_S, after=mark)
@@ -69,9 +67,7 @@ async def test_punches_during_heartbeats_a_command_and_an_update_all_arrive(
 async def test_a_power_cut_in_a_burst_loses_no_punch_that_beeped(
     interpreter: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path) as here:
-        terminal = await here.terminal("dev_1", interpreter)
-        await terminal.wait_for("heartbeat", PATIENCE_S)
+    async with one_terminal(interpreter, tmp_path) as (here, terminal):
         answers: list[Answer] = []
         for cut in range(3):
             mark = len(terminal.events)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import ENGINES, INTERPRETERS, PATIENCE_S, engines_of, world
+from tests.e2e.world import ENGINES, INTERPRETERS, PATIENCE_S, engines_of, one_terminal
 
 BROKEN = b'\nraise RuntimeError("broken")\n'
 
@@ -13,11 +13,7 @@ BROKEN = b'\nraise RuntimeError("broken")\n'
 async def test_a_terminal_registers_heartbeats_obeys_and_takes_an_update(
     interpreter: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path) as here:
-        terminal = await here.terminal("dev_1", interpreter)
-        await terminal.wait_for("registered", PATIENCE_S)
-        await terminal.wait_for("heartbeat", PATIENCE_S)
-
+    async with one_terminal(interpreter, tmp_path) as (here, terminal):
         identify = await here.api.command("dev_1", "IDENTIFY")
         fetch = await here.api.command("dev_1", "FETCH_LOGS", {"LEVEL": "DEBUG"})
         assert await here.acknowledged(identify) == "OK"
@@ -40,9 +36,7 @@ async def test_a_terminal_registers_heartbeats_obeys_and_takes_an_update(
 async def test_a_release_that_crashes_is_rolled_back_and_reported(
     interpreter: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path) as here:
-        terminal = await here.terminal("dev_1", interpreter)
-        await terminal.wait_for("registered", PATIENCE_S)
+    async with one_terminal(interpreter, tmp_path) as (here, terminal):
         fw1 = await here.api.publish(here.release("1.1.0", 2, BROKEN).assemble())
         await terminal.wait_for("update_rolled_back", PATIENCE_S)
         assert sum(event.name == "crash" for event in terminal.events) == 3
@@ -54,9 +48,7 @@ async def test_a_release_that_crashes_is_rolled_back_and_reported(
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 async def test_a_terminal_keeps_its_key_over_a_power_cut(interpreter: str, tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
-        terminal = await here.terminal("dev_1", interpreter)
-        await terminal.wait_for("heartbeat", PATIENCE_S)
+    async with one_terminal(interpreter, tmp_path) as (here, terminal):
         before = await here.api.device("dev_1")
         mark = len(terminal.events)
         terminal.power_cycle()

@@ -176,3 +176,14 @@ async def world(folder: Path, **settings: str) -> AsyncIterator[World]:
             for life in made.lives:
                 life.cancel()
             await asyncio.gather(*made.lives, return_exceptions=True)
+
+
+@asynccontextmanager
+async def one_terminal(
+    interpreter: str, folder: Path
+) -> AsyncIterator[tuple[World, ProcessTerminal]]:
+    """A world in which dev_1 has registered, and has heard the answer to a heartbeat."""
+    async with world(folder) as here:
+        terminal = await here.terminal("dev_1", interpreter)
+        await terminal.wait_for("heartbeat", PATIENCE_S)
+        yield here, terminal
