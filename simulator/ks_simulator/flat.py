@@ -17,8 +17,10 @@ from .modules import Name, Trees, name_of, source_of
 
 # ks_crypto stays: its native code is compiled apart, and knows where it lies.
 PACKAGES = ("ks_agent", "ks_driver", "ks_board")
-# Tuples of texts that name modules of the same package, to let go of them.
-SELDOM = ("SELDOM", "_SELDOM")
+# Lets go of modules of CORE, which it gets as a tuple of texts; what a package lets go of by
+# itself, it keeps as SELDOM.
+UNLOAD, CORE = "unload", "ks_agent"
+SELDOM = "_SELDOM"
 # Modules that MicroPython has on one port or another, beside those that CPython has too.
 FOREIGN = frozenset((
     "apa106", "bluetooth", "boot", "btree", "cryptolib", "deflate", "dht", "ds18x20", "esp",
@@ -34,16 +36,29 @@ Marks = Mapping[ast.expr, Name]
 
 
 def marks(trees: Trees) -> Marks:
-    """The texts that name modules; found only as long as the tuples still have their names."""
-    return {
-        element: (name_of(path)[0], str(element.value))
-        for path, tree in trees.items()
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
-        if isinstance(node.targets[0], ast.Name) and node.targets[0].id in SELDOM
-        for element in node.value.elts
-        if isinstance(element, ast.Constant)
-    }
+    """The texts that name modules; found only as long as all things still have their names."""
+    found: dict[ast.expr, Name] = {}
+    passed = {SELDOM: ""}
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == UNLOAD:
+            for argument in node.args:
+                found.update(_texts(argument, CORE))
+                if isinstance(argument, ast.Name):
+                    passed[argument.id] = CORE
+    for path, tree in trees.items():
+        for node in tree.body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            name = target.id if isinstance(target, ast.Name) else ""
+            if isinstance(node, ast.Assign) and name in passed:
+                found.update(_texts(node.value, passed[name] or name_of(path)[0]))
+    return found
+
+
+def _texts(node: ast.expr, package: str) -> Marks:
+    if not isinstance(node, ast.Tuple):
+        return {}
+    texts = [element for element in node.elts if isinstance(element, ast.Constant)]
+    return {element: (package, str(element.value)) for element in texts}
 
 
 def flatten(trees: Trees, given: naming.Naming | None = None, marked: Marks | None = None) -> None:
