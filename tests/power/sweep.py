@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -87,22 +88,27 @@ def flashes(recording: Recording, seed: int) -> Iterator[tuple[Cut, NorFlash]]:
     yield Cut(len(recording.operations), BEFORE), copy()
 
 
-def cuts(run: Run, recover: Recover, flash: NorFlash, seed: int = 0) -> int:
-    """How many cuts were survived. Raises CutFailed for the first that was not."""
+def cuts(run: Run, recover: Recover, flash: NorFlash, seed: int = 0, every: int = 1) -> int:
+    """How many of each `every`-th cut were survived. Raises CutFailed for one that was not."""
     count = 0
     recording = record(run, flash)
     end = NorFlash(flash.block_count, image=bytes(flash.memory))
     _recover(recover, end, [what for _, what in recording.notes], "no cut at all")
-    for cut, left in flashes(recording, seed):
+    for cut, left in islice(flashes(recording, seed), seed % every, None, every):
         _recover(recover, left, recording.told(cut), f"{cut}, seed {seed}")
         count += 1
     return count
 
 
 def cuts_of_recoveries(
-    run: Run, recover: Recover, flash: NorFlash, seed: int = 0, every: int = 1
+    run: Run,
+    recover: Recover,
+    flash: NorFlash,
+    seed: int = 0,
+    every: int = 1,
+    every_second: int = 1,
 ) -> int:
-    """As cuts(), of the recoveries that follow each `every`-th cut."""
+    """As cuts(), of the recoveries that follow each `every`-th cut, `every_second`-th in each."""
     count = 0
     recording = record(run, flash)
     for index, (cut, left) in enumerate(flashes(recording, seed)):
@@ -110,7 +116,7 @@ def cuts_of_recoveries(
             continue
         told = recording.told(cut)
         second = _recover(recover, left, told, f"{cut}, seed {seed}")
-        for again, twice in flashes(second, seed):
+        for again, twice in islice(flashes(second, seed), 0, None, every_second):
             where = f"{cut}, then {again} of the recovery, seed {seed}"
             _recover(recover, twice, told + second.told(again), where)
             count += 1

@@ -18,15 +18,15 @@ def formatted(blocks: int = BLOCKS) -> NorFlash:
     return flash
 
 
-def sweep(scenario: Any, seed: int = 0) -> int:
+def sweep(scenario: Any, seed: int = 0, every: int = 1) -> int:
     """Cuts survived by a scenario of tests/power/device. Raises CutFailed."""
-    return cuts(scenario.run, scenario.recover, prepared(scenario), seed)
+    return cuts(scenario.run, scenario.recover, prepared(scenario), seed, every)
 
 
-def sweep_recoveries(scenario: Any, seed: int, every: int) -> int:
+def sweep_recoveries(scenario: Any, seed: int, every: int, every_second: int = 1) -> int:
     """Cuts of recoveries survived. Raises CutFailed."""
     flash = prepared(scenario)
-    return cuts_of_recoveries(scenario.run, scenario.recover, flash, seed, every)
+    return cuts_of_recoveries(scenario.run, scenario.recover, flash, seed, every, every_second)
 
 
 def prepared(scenario: Any) -> NorFlash:

@@ -3,7 +3,8 @@
     micropython tests/power/device/sweep_run.py PHASE CUTS FIRST [MISTAKE]
 
 runs the phase once whole, and then with about as many cuts, before operations and in the middle of
-them, from operation FIRST on; each is followed by a recovery that has to reach the phase's goal.
+them, at places from operation FIRST on that lie evenly apart; each is followed by a recovery that
+has to reach the phase's goal.
 MISTAKE is one of cut_planted's classes for records.
 The last line is `sweep: N cuts, M failed, of K operations`.
 """
@@ -261,7 +262,7 @@ def main(name, cuts, first, mistake=None):
     run(phase, start, whole, "first", start.facts())
     count = failed = 0
     every = max((whole.operations - first) * 2 // cuts, 1)
-    for operation in range(first, whole.operations, every):
+    for operation in range(first + every // 2, whole.operations, every):
         for how in (BEFORE, TORN):
             count += 1
             phase.start()
