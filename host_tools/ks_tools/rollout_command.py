@@ -36,7 +36,7 @@ app = typer.Typer(
 
 NumberArgument = Annotated[int, typer.Argument(metavar="ID", min=1, help="The rollout's number.")]
 AbortShareOption = Annotated[
-    float, typer.Option(min=0.1, max=100, help="Abort at this percentage of failed attempts.")
+    float, typer.Option(help="Abort at this percentage of failed attempts, above 0 and up to 100.")
 ]
 AbortMinOption = Annotated[int, typer.Option(min=1, help="... of so many attempts or more.")]
 AbortCountOption = Annotated[
@@ -102,7 +102,7 @@ def create(
         "filter": {name: values for name, values in chosen.items() if values},
         "soak_s": parse_duration(soak),
         "automatic": automatic,
-        "abort_share": abort_share,
+        "abort_share": check_share(abort_share),
         "abort_min": abort_min,
         "abort_count": abort_count,
         "penalty": penalty,
@@ -133,6 +133,16 @@ def _bundle(folder: Path, fw1: str) -> bytes:
         return made.assemble()
     except ReleaseError as error:
         raise ToolError(f"{error}; sign it with: ks release sign {folder}") from None
+
+
+def check_share(percent: float) -> float:
+    """A percentage of failures that a rollout is aborted at. Raises ToolError."""
+    if not 0 < percent <= 100:  # nor what is no number
+        raise ToolError(
+            f"--abort-share {percent:g} is no percentage above 0 and up to 100; "
+            "to abort at the first failure: --abort-count 1"
+        )
+    return percent
 
 
 def parse_phases(text: str) -> list[float]:

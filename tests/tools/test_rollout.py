@@ -104,6 +104,15 @@ def test_a_rollout_is_drafted_with_its_phases_filters_and_limits(desk: Desk) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("share", ["0", "-1", "100.5", "nan", "inf"])
+def test_a_share_that_the_server_refuses_is_never_sent(desk: Desk, share: str) -> None:
+    status, shown = desk.ks("create", "app-1.1.0", f"--abort-share={share}")
+    assert status == 1
+    assert "is no percentage above 0 and up to 100" in shown
+    assert "at the first failure: --abort-count 1" in shown
+    assert desk.asked == []
+
+
 def test_a_rollout_can_be_started_as_it_is_made(desk: Desk) -> None:
     assert desk.ks("create", "app-1.1.0", "--start")[0] == 0
     assert [path for _, path, _ in desk.asked] == ["/rollouts", "/rollouts/3/start"]
