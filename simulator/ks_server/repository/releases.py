@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import exists, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..db.rollout_schema import rollout_devices, rollouts
@@ -284,6 +284,15 @@ def _candidate(release: Release, **rollout: Any) -> _Candidate:
 
 def _release_of(row: Any) -> Release:
     return Release(*row[: len(_columns)])
+
+
+async def is_for_everybody(connection: AsyncConnection, fw1: str) -> bool:
+    """Whether a release is published and has no rollout."""
+    has_rollout = exists().where(rollouts.c.fw1 == fw1)
+    query = select(releases.c.fw1).where(
+        releases.c.fw1 == fw1, releases.c.state == "published", not_(has_rollout)
+    )
+    return (await connection.execute(query)).first() is not None
 
 
 async def find_published(connection: AsyncConnection, fw1: str, now_ms: int) -> Release | None:

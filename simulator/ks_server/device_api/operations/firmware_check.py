@@ -11,7 +11,7 @@ from ks_agent import bundle, signing
 from ...db.base import storable
 from ...firmware_files import make_token
 from ...repository import rollout_devices
-from ...repository.releases import Offer
+from ...repository.releases import Offer, is_for_everybody
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..wire import Reply
@@ -51,10 +51,16 @@ class FirmwareCheck(Operation):
 
     async def _may_have(self, call: Call, connection: AsyncConnection, offer: Offer) -> bool:
         """The transaction's last word, which is noted: what is in memory may be old."""
-        if offer.is_halted:
+        may_have = await self._is_still_offered(call, connection, offer)
+        if may_have and offer.is_halted:
             await call.context.update_commands.resume(connection, call.d1, call.now_ms)
+        return may_have
+
+    async def _is_still_offered(
+        self, call: Call, connection: AsyncConnection, offer: Offer
+    ) -> bool:
         if offer.rollout is None:
-            return True
+            return await is_for_everybody(connection, offer.release.fw1)
         fw2 = storable(call.message["FW2"])
         return await rollout_devices.offer(connection, offer.rollout.id, call.d1, fw2, call.now_ms)
 
