@@ -26,7 +26,8 @@ PIECE_CHARACTERS = 512
 # the three words.
 _DOUBTFUL = " -#+0123456789tfn"
 _NUMERIC = ".eE+-0123456789"
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# The backslash comes first: the others bring more of it.
+_ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
 
 def encode(message, kind_of):
@@ -160,16 +161,13 @@ def _is_numeric_like(text):
 
 
 def _escaped(text):
-    out = ['"']
-    for character in text:
-        if character in _ESCAPES:
-            out.append(_ESCAPES[character])
-        elif character < " ":
-            out.append("\\u%04x" % ord(character))
-        else:
-            out.append(character)
-    out.append('"')
-    return "".join(out)
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    data = text.encode()
+    for code in range(32):
+        if bytes((code,)) in data:
+            text = text.replace(chr(code), "\\u%04x" % code)
+    return '"' + text + '"'
 
 
 _WRITERS = {
