@@ -13,8 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import update
 
+from ks_server.db.schema import releases
 from ks_server.device_api import device_app, wire
+from ks_server.device_api.operations import firmware_download
 from ks_server.downloads import BUSY_RTY_S, Busy, Downloads, Throttle
 from tests.server.client import Device, Server, read, running_server
 
@@ -48,6 +51,7 @@ class Reader:
     leaves: asyncio.Event = field(default_factory=asyncio.Event)
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     asked: bool = False
+    ended: bool = False
 
     async def run(self) -> None:
         parts = urlsplit(self.path)
@@ -72,6 +76,7 @@ class Reader:
             self.status = message["status"]
             return
         self.taken += len(message["body"])
+        self.ended = not message.get("more_body", False)
         self.left -= 1
         if not self.left:
             self.stopped.set()
@@ -120,6 +125,21 @@ async def test_a_client_that_stops_reading_does_not_keep_its_place(
     monkeypatch.setattr(wire, "STALL_S", 0.01)
     reader = Reader(narrow, await path_of(await narrow.registered()), left=1)
     await reader.run()  # it never goes on
+    assert len(narrow.context.downloads) == 0
+
+
+async def test_a_download_under_way_breaks_off_when_its_release_is_revoked(
+    narrow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firmware_download, "LOOK_EVERY_S", 0.0)
+    reader = Reader(narrow, await path_of(await narrow.registered()), left=1)
+    under_way = asyncio.create_task(reader.run())
+    await reader.stopped.wait()
+    await narrow.execute(update(releases).values(state="revoked"))
+    reader.goes_on.set()
+    await under_way
+    assert 0 < reader.taken < len(CONTENT)
+    assert not reader.ended
     assert len(narrow.context.downloads) == 0
 
 

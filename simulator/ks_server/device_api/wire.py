@@ -58,6 +58,10 @@ class Reply:
                 self.ended()
 
 
+class Withdrawn(Exception):
+    """What is being sent must not be had any more: the connection is to break."""
+
+
 async def _send_pieces(receive: Receive, send: Send, stream: AsyncGenerator[bytes]) -> bool:
     """Whether all could be sent. The server underneath swallows what goes to a client that has
     left, and waits for ever for one that stopped reading."""
@@ -70,6 +74,8 @@ async def _send_pieces(receive: Receive, send: Send, stream: AsyncGenerator[byte
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
     except TimeoutError:
         log.warning("download_stalled", seconds=STALL_S)
+        return False
+    except Withdrawn:
         return False
     finally:
         leaving.cancel()

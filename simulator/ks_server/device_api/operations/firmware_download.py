@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +26,11 @@ from ...repository.rollout_downloads import Download
 from ..call import Call, Outcome
 from ..operation import Operation
 from ..refusal import Refusal
-from ..wire import Reply, query_values, reply
+from ..wire import Reply, Withdrawn, query_values, reply
 
 _TOKEN_QUERY_MAX_BYTES: Final = 512
+# a slow line may take minutes for what was revoked meanwhile
+LOOK_EVERY_S: Final = 5.0
 OK, PART, UNCHANGED, OUTSIDE = 200, 206, 304, 416
 
 
@@ -178,8 +182,24 @@ def _reply(context: Context, d1: str, answer: _Answer, key: ServerKey) -> Reply:
     except Busy:
         raise _busy() from None
     made.ended = place.leave
-    made.stream = _stream(context, path, answer, place)
+    made.stream = _while_allowed(context, d1, release.fw1, _stream(context, path, answer, place))
     return made
+
+
+async def _while_allowed(
+    context: Context, d1: str, fw1: str, stream: AsyncGenerator[bytes]
+) -> AsyncGenerator[bytes]:
+    """The pieces, until the release is revoked, or its rollout aborted: then raises Withdrawn."""
+    looked_s = time.monotonic()
+    async with aclosing(stream) as pieces:
+        async for piece in pieces:
+            if time.monotonic() >= looked_s + LOOK_EVERY_S:
+                async with context.engine.connect() as connection:
+                    now_ms = context.now_ms()
+                    if await rollout_downloads.find(connection, d1, fw1, now_ms) is None:
+                        raise Withdrawn
+                looked_s = time.monotonic()
+            yield piece
 
 
 def _stream(context: Context, path: Path, answer: _Answer, place: Place) -> AsyncGenerator[bytes]:
