@@ -28,11 +28,16 @@ def records(terminal):
     return UpdateRecord(terminal.agent.store, terminal.agent.outbox)
 
 
+def hangs(terminal):
+    """Each attempt takes ten minutes more, so that a day is a story of a hundred attempts."""
+    terminal.clock.ticks += 10 * MINUTE_MS
+
+
 def outcome_of_an_outage(terminal):
     """Without a link until the terminal is back at its old release, and then with one."""
     terminal.link_down = True
     before = len(reported(terminal))
-    terminal.run(lambda: terminal.slot == "a", 8000)
+    terminal.run(lambda: hangs(terminal) or terminal.slot == "a", 8000)
     terminal.link_down = False
     terminal.run(lambda: len(reported(terminal)) > before)
     return reported(terminal)[-1]
