@@ -131,6 +131,10 @@ async def test_a_good_release_reaches_everybody_phase_by_phase_and_nobody_in_a_p
             if step:
                 promoted = await here.api.rollout_step(number, "promote")
                 assert promoted["phase"] == step
+            if step == 1:  # in the middle of everything
+                await here.server.kill()
+                await here.server.start()
+                assert (await here.api.rollout(number))["phase"] == 1
             await here.updated(number, len(members))
             await here.everybody_beats()
             assert here.offered("app-1.1.0") == members
