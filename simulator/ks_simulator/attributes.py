@@ -45,7 +45,7 @@ def rename(trees: Trees, foreign: set[str], given: naming.Naming | None = None) 
     )
     taken = ours | set(uses) | _read_in_classes(trees) | set(keyword.kwlist)
     free = [name for name in rom_names.NAMES if name not in taken]
-    avoided = (naming.FUNCTIONS, naming.PRIVATE, naming.NATIVE)
+    avoided = (naming.FUNCTIONS, naming.PRIVATE)
     names = given.give(naming.ATTRIBUTES, chosen, free, avoided=avoided)
     for tree in trees.values():
         _Renamer(names).visit(tree)

@@ -73,7 +73,7 @@ def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> Non
         naming.FUNCTIONS,
         [name for name in chosen if len(name) > SHORT],
         free,
-        avoided=(naming.PRIVATE, naming.NATIVE),
+        avoided=(naming.PRIVATE,),
     )
     for path, tree in trees.items():
         if path != entry:

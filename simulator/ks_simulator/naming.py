@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 Table = Mapping[str, str]
 # In the order in which they are given.
-ATTRIBUTES, FUNCTIONS, PRIVATE, NATIVE, GLOBALS, MODULES = TABLES = (
-    "attributes", "functions", "private", "native", "globals", "modules",
+ATTRIBUTES, FUNCTIONS, PRIVATE, GLOBALS, MODULES = TABLES = (
+    "attributes", "functions", "private", "globals", "modules",
 )  # fmt: skip
 ONE_HOME = ("",)
 
