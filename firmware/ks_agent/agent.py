@@ -194,8 +194,7 @@ class Agent:
             yield from self.outbox.flush(self.exchange)
             if self.identity.state == life.WIPING:
                 return
-        answer = yield from self._heartbeat()
-        yield from self._after_heartbeat(answer)
+        yield from self._after_heartbeat((yield from self._heartbeat()))
 
     def _settle_rotation(self):
         if self.ports.vault.get(KEY_NEXT) is not None:
@@ -225,6 +224,7 @@ class Agent:
             self.ports.board.unload(SELDOM)
             from .update import Updater
 
+            del answer  # an update needs the room
             yield from self._attempt("update", Updater(self).update(self.exchange))
 
     def _attempt(self, name, part):

@@ -5,7 +5,6 @@ from .bundle import MANIFEST, digest_of, folder, inactive, pieces_of
 from .download_record import MANIFEST_PATH, SIGNATURE, Gone, Stale
 from .effects import Restart
 from .errors import UpdateRefused
-from .unpack import Unpacker
 
 
 class Installer:
@@ -28,8 +27,9 @@ class Installer:
         offer = self._offer
         if self._is_new:
             self._begin_slot()
-        self._ports.board.unload(("slots", "update_record"))
+        self._ports.board.unload(("slots", "toon_text"))
         yield from self._fill_slot()
+        self._ports.board.unload(("unpack",))
         self._stage()
         download_record.forget(self._agent)
         self._agent.progress.step("verified")
@@ -61,11 +61,14 @@ class Installer:
 
     def _fill_slot(self):
         """Every file of the manifest in the inactive slot, verified."""
+        from .unpack import Unpacker
+
         path = folder(self._slot) + MANIFEST
         manifest = bundle.read_manifest(self._ports.fs, path)
         unpacker = Unpacker(self._ports, manifest, self._start)
         try:
             yield from unpacker.copy()
+            self._ports.board.unload(("toon_text",))
             span = unpacker.wanted()
             while span is not None:
                 yield from self._source.read(span[0], span[1], unpacker.write)

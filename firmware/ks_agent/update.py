@@ -19,8 +19,13 @@ PAUSE_MS = 1000
 # A heap in pieces is whole again after a restart.
 SHORTAGES_BORNE = 3
 # Let go once a manifest is trusted.
-CHECKS = ("release_check", "image_match", "signing", "update_record")
+CHECKS = (
+    "release_check", "image_match", "signing", "update_record", "update_state", "toon_table",
+    "toon_text",
+)  # fmt: skip
 IMAGE = "image"
+# What is kept of an offer; the rest of its answer has done its work.
+OFFERED = ("FW1", "FW2", "FW3", "FW4", "FW5", "FW_SIG")
 
 
 class Updater:
@@ -41,11 +46,12 @@ class Updater:
         self._progress.attempt()
         runs = dict(image_tokens(self._ports.partition), FW2=self._progress.version)
         offer = yield from exchange.call("firmware/check", runs)
-        if offer["S1"] != "update_available" or record.is_banned(offer.get("FW4")):
+        if offer["S1"] != "update_available" or self._record().is_banned(offer.get("FW4")):
             download_record.forget(self._agent)
             return
         self._progress.step("offered")
-        del record
+        offer = {key: offer[key] for key in OFFERED if key in offer}
+        del record, runs
         self._ports.board.unload(("update_record",))
         try:
             yield from self._take(offer)
@@ -68,8 +74,8 @@ class Updater:
 
         found = yield from trusted(self._agent, offer)
         del trusted
-        self._ports.board.unload(CHECKS)
         self._progress.step("manifest_trusted")
+        self._ports.board.unload(CHECKS)
         if found.manifest["KIND"] == IMAGE:
             from .image_update import ImageUpdate
 
@@ -77,7 +83,9 @@ class Updater:
         else:
             from .install import Installer
 
-            yield from Installer(self._agent, offer, found).install()
+            installer = Installer(self._agent, offer, found)
+            del found, Installer
+            yield from installer.install()
 
     def _failed(self, offer, error):
         """The link, the server, the flash or the heap: later again, with what there is."""

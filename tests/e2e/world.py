@@ -36,8 +36,7 @@ PATIENCE_S = 60.0
 INTERPRETERS = (
     "cpython", "micropython-amd64", "micropython-i386-small", "micropython-amd64-sources"
 )  # fmt: skip
-# 128k holds everything but the download of an update.
-HEAPS = {"amd64": "512k", "i386": "136k"}
+HEAPS = {"amd64": "512k", "i386": "128k"}
 ENGINES = dict(zip(INTERPRETERS, ("libsodium", "viper", "viper", "bigint"), strict=True))
 NOTE = "ks_agent/__init__.py"
 # The terminal tells which engine its code has found, before the agent starts.
