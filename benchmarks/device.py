@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ks_agent.agent import SELDOM
 from ks_simulator.application import build, installed_files
-from ks_simulator.compiled import compiled
+from ks_simulator.compiled import compiled_with_names
 from ks_simulator.interpreters import find_micropython, micropython_command
 from ks_simulator.keys import RoleKeys
 from ks_simulator.provision import provision_folder
@@ -34,11 +34,10 @@ agent = main.Agent(ports)
 life = agent.run()
 life.send(None)
 live("idle")
-import ks_agent.effectors
+__import__(%r)
 live("commands")
-del ks_agent
 ports.board.unload(%r)
-import ks_agent.update
+__import__(%r)
 live("updates")
 """
 
@@ -51,10 +50,10 @@ def measure() -> Iterator[Figure]:
     keys = RoleKeys.make()
     with tempfile.TemporaryDirectory(prefix="ks-bench-device-") as name:
         folder = Path(name)
-        release = build(compiled(installed_files(), architecture="x86"), version="1.0.0", counter=1)
-        signed = release.signed(keys.release)
+        made = compiled_with_names(installed_files(), architecture="x86")
+        signed = build(made.files, version="1.0.0", counter=1).signed(keys.release)
         provision_folder(folder, "terminal-1", "http://localhost", keys.trusted(), signed)
-        (folder / "probe.py").write_text(PROBE % (SELDOM,), encoding="utf-8")
+        (folder / "probe.py").write_text(_probe(made.names["modules"]), encoding="utf-8")
         done = subprocess.run(
             [*micropython_command(program, "i386"), "probe.py"],
             cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
@@ -65,3 +64,10 @@ def measure() -> Iterator[Figure]:
         if line.startswith("LIVE "):
             _, state, value = line.split()
             yield Figure.limited(f"device/heap/{state}", int(value), "bytes", HEAP_BYTES)
+
+
+def _probe(modules: Mapping[str, str]) -> str:
+    """`modules`: what each is called in the release; those that became parts of others are not."""
+    commands, updates = modules["ks_agent.effectors"], modules["ks_agent.update"]
+    seldom = [modules[name] for name in (f"ks_agent.{leaf}" for leaf in SELDOM) if name in modules]
+    return PROBE % (commands, tuple(seldom), updates)

@@ -27,7 +27,7 @@ import uvloop
 from ks_agent import signing, tokens
 from ks_simulator.admin import AdminApi
 from ks_simulator.application import Release, build, installed_files
-from ks_simulator.compiled import compiled
+from ks_simulator.compiled import compiled_with_names
 from ks_simulator.keys import RoleKeys, key_id, public_text
 from ks_simulator.packing import WINDOW_BITS
 from ks_simulator.server import ServerFailed, ServerProcess, server_settings
@@ -71,9 +71,11 @@ def measure() -> Iterator[Figure]:
 
 
 def _measure_bytes() -> Iterator[Figure]:
-    files = compiled(installed_files(), architecture=ARCHITECTURE)
+    first = compiled_with_names(installed_files(), architecture=ARCHITECTURE)
+    files = first.files
+    next_one = compiled_with_names(_changed(), architecture=ARCHITECTURE, like=first.names)
     old = _release(files, "1.0.0")
-    new = _release(compiled(_changed(), architecture=ARCHITECTURE), "1.1.0")
+    new = _release(next_one.files, "1.1.0")
     whole = new.bundle_bytes()
     fetched = _fetched(old, new)
     plain = build(files, version="1.0.0", counter=1).bundle_bytes()
