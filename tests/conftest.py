@@ -1,5 +1,6 @@
 """Shared by all tests: where the repository stands and which interpreters it has."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +11,42 @@ from ks_tools import factory
 from tests.only_once import Compiler, shared_folder
 from tools.micropython import ARCHITECTURES, ROOT, interpreter, works
 
+LONG_FOLDERS = (ROOT / "tests" / "e2e", ROOT / "tests" / "sweep")
 ORACLES = ROOT / ".cache" / "npm" / "node_modules" / "@toon-format"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests with servers and terminals wait a lot."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: begun at the end, it would leave all other processors idle."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Each process begins with its share of what takes long: begun at the end, it would leave the
+    others idle.
+
+    `--dist worksteal` gives each an equal part of the items, one after the other, before it steals.
+    """
+    long = [item for item in items if is_long(item)]
+    rest = [item for item in items if not is_long(item)]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    left = len(items)
+    items.clear()
+    for number in range(processes):
+        share = left // (processes - number)
+        begun = long[number::processes]
+        more = max(0, share - len(begun))
+        items += begun + rest[:more]
+        del rest[:more]
+        left -= share
+    items += rest
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Whether it takes ten seconds and more."""
+    in_folder = item.path.parent in LONG_FOLDERS
+    return in_folder or item.get_closest_marker("long") is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
