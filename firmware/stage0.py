@@ -20,6 +20,8 @@ def choose(fs, sha256):
     given, reason = (record["SLOT"], record["MANIFEST"]), "damaged"
     candidates = [given, (OTHER[given[0]], record.get("PREVIOUS_MANIFEST"))]
     on_trial = record.get("TRIAL") == "true"
+    if "ROLLED_BACK" in record:
+        candidates.pop()  # rather recovery than what was given up
     if on_trial and int(record["CRASHES"]) >= MAX_CRASHES:
         reason, candidates = "crash", candidates[1:]  # rather recovery than what always crashes
     elif on_trial and int(record["RESETS"]) >= MAX_RESETS:

@@ -137,6 +137,13 @@ def test_what_always_crashes_is_left_for_recovery_when_there_is_nothing_to_go_ba
     assert fs.files == before
 
 
+def test_what_was_given_up_is_left_for_recovery_when_the_release_before_it_is_damaged():
+    fs, hash_a, hash_b = both()
+    write(fs, SLOT="a", MANIFEST=hash_a, ROLLED_BACK=hash_b, REASON="no_round_trip")
+    fs.files["slot_a/main.py"] = b"damaged"
+    raises(SystemExit, choose, fs)
+
+
 def test_a_damaged_slot_gives_way_to_the_other_one():
     fs, hash_a, hash_b = both()
     write(fs, SLOT="a", MANIFEST=hash_a)
