@@ -142,7 +142,7 @@ async def _own(plan: FleetPlan) -> AsyncIterator[Fleet]:
     from ks_simulator.keys import RoleKeys
     from ks_simulator.server import ServerFailed, ServerProcess, server_settings
 
-    from .factory import factory_release
+    from .fleet_factory import factory_release
 
     keys = RoleKeys.make()
     with tempfile.TemporaryDirectory(prefix="ks-fleet-") as folder:
@@ -169,7 +169,7 @@ async def _theirs(plan: FleetPlan, server: str, data: Path | None) -> AsyncItera
     from ks_simulator.admin_punches import PunchApi
     from ks_simulator.fleet import Fleet
 
-    from .factory import admit, factory_release, trust_of
+    from .fleet_factory import admit, factory_release, trust_of
 
     workspace = Workspace.of(data)
     trust = trust_of(workspace)

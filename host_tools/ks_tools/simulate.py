@@ -52,7 +52,7 @@ def simulate(
     from ks_simulator.process import ProcessTerminal
     from ks_simulator.provision import FACTORY
 
-    from .factory import trust_of
+    from .fleet_factory import trust_of
     from .workspace import Workspace
 
     _check_id(d1)
@@ -108,7 +108,7 @@ def interpreter_command(name: str) -> list[str]:
 async def _simulate(
     workspace: Workspace, server: str, terminal: ProcessTerminal, public_key: str, seconds: float
 ) -> None:
-    from .factory import admit
+    from .fleet_factory import admit
 
     await admit(workspace, server, {terminal.name: public_key})
     cards = Cards(terminal)
@@ -172,7 +172,7 @@ def provide(
     from ks_simulator.keys import SEED_BYTES, public_text
     from ks_simulator.provision import FACTORY, provision_folder
 
-    from .factory import factory_release, trust_of
+    from .fleet_factory import factory_release, trust_of
 
     vault = HostVault(str(home / "nvs"))
     if (home / FACTORY).exists():
