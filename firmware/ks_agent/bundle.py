@@ -81,7 +81,7 @@ def parse_head(head):
         text = bytes(head).decode()
     except UnicodeError:
         raise Malformed("not a bundle")
-    if len(head) != HEAD_BYTES or not text.startswith(_MAGIC) or text[-1] != "\n":
+    if len(head) != HEAD_BYTES or not text.startswith(_MAGIC) or text[-1:] != "\n":
         raise Malformed("not a bundle")
     length, found, signature = text[len(_MAGIC) : -1].partition(_SIGNATURE)
     signature = signature.rstrip(" ")
@@ -199,7 +199,7 @@ class Manifest:
 def _cell(text):
     if text == "null":
         raise Malformed("a row of a file with an empty cell")
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return text[1:-1] if len(text) > 1 and text[:1] == text[-1:] == '"' else text
 
 
 def packed_bytes(row):
@@ -236,7 +236,7 @@ def parse_manifest(data):
 
 def _check_file(row):
     path = row["PATH"]
-    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path[0] == ".":
+    if not 1 <= len(path) <= 96 or path.strip(_PATH) or path[:1] == ".":
         raise Malformed("bad path of a file")
     if path.partition("/")[0] in RESERVED:
         raise Malformed("bad path of a file")
@@ -247,7 +247,7 @@ def _check_file(row):
     size = row["SIZE"]
     stored = row.get("PACKED", size)
     for text in (size, stored):
-        if not tokens.is_integer(text) or text[0] == "-":
+        if not tokens.is_integer(text) or text[:1] == "-":
             raise Malformed("bad size of a file")
     if not min(int(size), 1) <= int(stored) <= int(size):
         raise Malformed("bad size of a packed file")
@@ -260,7 +260,7 @@ def _check_order(path, before):
     while not path.startswith(before[-1]):
         before.pop()
     for earlier in before:
-        if earlier and path[len(earlier)] == "/":
+        if earlier and path[len(earlier) :].startswith("/"):
             raise Malformed("a file that is a folder")
     before.append(path)
 
@@ -295,6 +295,6 @@ def _identifiers(text):
 
 
 def _number(text):
-    if not tokens.is_integer(text) or text[0] == "-":
+    if not tokens.is_integer(text) or text[:1] == "-":
         raise Malformed("not a version")
     return int(text)

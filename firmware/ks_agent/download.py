@@ -151,4 +151,5 @@ def _is_strong(etag):
     """Whether it is an ETag that a range may be asked for by (RFC 9110, section 13.1.5)."""
     if etag is None or not 3 <= len(etag) <= ETAG_MAX_CHARACTERS:
         return False
-    return etag[0] == etag[-1] == '"' and min(etag) > " " and max(etag) < "\x7f"
+    characters = etag.encode()  # as bytes: MicroPython keeps every character of a text for ever
+    return etag[:1] == etag[-1:] == '"' and min(characters) > 32 and max(characters) < 127
