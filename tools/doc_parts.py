@@ -183,7 +183,7 @@ def rollout_states() -> str:
         for state in states
         if state != following or name == "promote"
     }
-    return diagram({**steps, ("running", "everybody ended"): "done"}, "draft")
+    return diagram({**steps, ("running", "last phase soaked, nobody online outstanding"): "done"}, "draft")
 
 
 def effect_table() -> str:
