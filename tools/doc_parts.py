@@ -183,7 +183,8 @@ def rollout_states() -> str:
         for state in states
         if state != following or name == "promote"
     }
-    return diagram({**steps, ("running", "last phase soaked, nobody online outstanding"): "done"}, "draft")
+    steps["running", "last phase soaked, nobody online outstanding"] = "done"
+    return diagram(steps, "draft")
 
 
 def effect_table() -> str:
