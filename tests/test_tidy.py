@@ -76,6 +76,7 @@ ENTRY_POINTS = (
     "firmware/stage0.py",
     "boards/manifest.py",
     "host_tools/ks_tools/cli.py",
+    "simulator/ks_chip/device/",
     "simulator/ks_server/migrations/",
     "simulator/ks_simulator/cpython.py",
     "tools/",
