@@ -102,12 +102,12 @@ class RTC:
         kept = chip.rtc
         if now is not None:
             wanted = time.mktime((now[0], now[1], now[2], now[4], now[5], now[6], 0, 0))
-            kept.offset_s = wanted - time.time()
+            kept.offset_s = wanted - int(time.time())
             kept.keep()
             return None
         if kept.offset_s is None:
-            kept.offset_s = EPOCH_2000_S - time.time()
-        found = time.gmtime(time.time() + kept.offset_s)
+            kept.offset_s = EPOCH_2000_S - int(time.time())
+        found = time.gmtime(int(time.time()) + kept.offset_s)
         return (found[0], found[1], found[2], found[6], found[3], found[4], found[5], 0)
 
     def memory(self, data=None):
