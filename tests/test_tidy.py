@@ -302,7 +302,7 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("lock", ["run", "dev", "typings"])
+@pytest.mark.parametrize("lock", ["run", "factory", "dev", "typings"])
 def test_a_lock_holds_versions_and_hashes_and_nothing_else(lock: str) -> None:
     lines = read(Path(f"requirements/{lock}.txt")).splitlines()
     assert [line for line in lines if not LOCK_LINE.fullmatch(line)] == []
@@ -313,7 +313,8 @@ def test_what_runs_is_tested_in_the_same_versions() -> None:
     def pins(lock: str) -> set[str]:
         return set(re.findall(r"^(\S+==\S+)", read(Path(f"requirements/{lock}.txt")), re.MULTILINE))
 
-    assert pins("run") - pins("dev") == set()
+    assert pins("run") - pins("factory") == set()
+    assert pins("factory") - pins("dev") == set()
 
 
 def test_no_module_is_left_that_nothing_uses() -> None:

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Make the virtual environment .venv and bring it up to a lock: tools/environment.sh run|dev
+# Make the virtual environment .venv and bring it up to a lock: tools/environment.sh run|factory|dev
 #
 # Needs no root. A stamp holds what was installed, so that a repeated run costs milliseconds.
 # What the machine lacks is named in one line, with the command that gets it.
 set -eu
 cd "$(dirname "$0")/.."
 
-level=${1:?usage: tools/environment.sh run|dev}
+level=${1:?usage: tools/environment.sh run|factory|dev}
 case $level in
-    run | dev) ;;
-    *) echo "environment: '$level' is neither run nor dev" >&2 && exit 2 ;;
+    run | factory | dev) ;;
+    *) echo "environment: '$level' is none of run, factory, dev" >&2 && exit 2 ;;
 esac
 venv=.venv
 
@@ -78,6 +78,8 @@ echo "environment: installing requirements/$level.txt, which takes a minute"
 rm -f "$venv"/.installed-*
 quiet_pip install --require-hashes --requirement "requirements/$level.txt"
 quiet_pip install --no-deps --no-build-isolation --editable .
-# The dev lock holds everything of the run lock, in the same versions.
-fingerprint run >"$venv/.installed-run"
-[ "$level" = run ] || fingerprint dev >"$venv/.installed-dev"
+# The factory lock holds everything of the run lock in the same versions, the dev lock both.
+for done in run factory dev; do
+    fingerprint "$done" >"$venv/.installed-$done"
+    [ "$done" != "$level" ] || break
+done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the lock files: requirements/{run,dev,typings}.txt, each version with its hashes.
+# Write the lock files: requirements/{run,factory,dev,typings}.txt, each version with its hashes.
 # tools/lock.sh keeps the versions that are locked and fit; --upgrade takes the newest.
 #
 # Resolved on Python 3.11, the oldest that is supported: what only older Pythons need is then in
@@ -24,6 +24,8 @@ compile() {
 }
 compile --build-deps-for editable --output-file requirements/run.txt pyproject.toml
 compile --constraint requirements/run.txt --build-deps-for editable \
+    --extra factory --output-file requirements/factory.txt pyproject.toml
+compile --constraint requirements/factory.txt --build-deps-for editable \
     --extra test --extra lint --extra factory --extra postgres --extra sentry \
     --output-file requirements/dev.txt pyproject.toml
 compile --output-file requirements/typings.txt requirements/typings.in
