@@ -99,8 +99,8 @@ class Trial:
         counter = int(manifest["COUNTER"])
         if counter > counter_in(self._ports.vault):
             self._ports.vault.set(COUNTER, str(counter).encode())
+        self._store.remove(RECOVERY_PATH)  # first: after the other one nobody comes back here
         self._slots.confirm()
-        self._store.remove(RECOVERY_PATH)
         self._progress.step("proven")
         self._ports.board.show("update_confirmed", {"FW2": self._progress.version})
         self._record.report("OK", "confirmed", self._record.confirming())

@@ -14,7 +14,7 @@ from ks_agent.install import Installer
 from ks_agent.outbox import Outbox
 from ks_agent.ports import Ports
 from ks_agent.recovery import Recovery
-from ks_agent.slots import BOOT_PATH, RECOVERY_PATH
+from ks_agent.slots import BOOT_PATH, RECOVERY_PATH, Slots
 from ks_agent.update_record import UpdateRecord
 
 HOUR_MS = 3600000
@@ -130,18 +130,21 @@ class PowerCut(BaseException):
     pass
 
 
-def cut_before_staging(terminal):
-    """The power goes when all files are in the slot, and nothing says so yet."""
-    stage = Installer._stage
+def cut(terminal, where, name, is_done):
+    """The power goes when the terminal comes to a method, or when it has done it."""
+    method = getattr(where, name)
 
-    def cut(self):
+    def cut_here(*arguments):
+        if is_done:
+            method(*arguments)
         raise PowerCut()
 
-    Installer._stage = cut
+    setattr(where, name, cut_here)
     try:
         raises(PowerCut, terminal.run, lambda: False)
     finally:
-        Installer._stage = stage
+        setattr(where, name, method)
+    terminal.boot()
 
 
 def test_stage_0_starts_nothing_of_what_recovery_has_not_staged():
@@ -149,14 +152,22 @@ def test_stage_0_starts_nothing_of_what_recovery_has_not_staged():
         terminal = lost()
         if record is not None:
             terminal.agent.store.write(BOOT_PATH, record)
-        cut_before_staging(terminal)
+        cut(terminal, Installer, "_stage", False)
         assert "slot_a/main.py" in terminal.fs.files
-        terminal.boot()
         assert terminal.slot == ""
         terminal.run(lambda: terminal.slot == "a")
         assert boot_record(terminal)["TRIAL"] == "true"
         terminal.run(lambda: confirmed(terminal))
         assert reported(terminal) == ["OK confirmed"]
+
+
+def test_a_power_cut_while_a_release_proves_itself_holds_nothing_against_the_next_recovery():
+    for is_done in (False, True):
+        terminal = lost()
+        cut(terminal, Slots, "confirm", is_done)
+        terminal.run(lambda: terminal.beats() == 2)
+        assert sorted(boot_record(terminal)) == ["MANIFEST", "SLOT"]
+        assert RECOVERY_PATH not in terminal.fs.files
 
 
 def test_recovery_survives_whatever_goes_wrong_in_an_attempt():
