@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ks_simulator import provision, recovery, wear
+from ks_simulator import chip_application, provision, recovery, wear
 from ks_tools import fleet_factory
 from tests.only_once import Compiler, shared_folder
 from tools.micropython import ARCHITECTURES, ROOT, interpreter, works
@@ -87,6 +87,6 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
 def releases_are_compiled_once(compiler: Compiler) -> Iterator[None]:
     """Wherever a terminal is provisioned."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fleet_factory, provision, recovery, wear):
+        for module in (chip_application, fleet_factory, provision, recovery, wear):
             patch.setattr(module, "compiled", compiler)
         yield

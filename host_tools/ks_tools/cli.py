@@ -20,6 +20,7 @@ from . import (
     demo_command,
     employees_command,
     fleet_command,
+    image_command,
     keys_command,
     punches_command,
     release_command,
@@ -67,6 +68,7 @@ app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
 app.command("boards", short_help="Show the boards, and what they hold.")(boards_command.boards)
 app.command("wear", short_help="Show the boards, and what they hold.")(wear_command.wear_report)
 app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
+app.add_typer(image_command.app, name="image")
 app.add_typer(release_command.app, name="release")
 app.add_typer(rollout_command.app, name="rollout")
 app.add_typer(command_command.app, name="command")

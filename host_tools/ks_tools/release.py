@@ -159,8 +159,9 @@ def _compiler_mpy() -> str:
     return found[1]
 
 
-def built_ms(text: str) -> int:
-    """When the release counts as built, in Unix ms: the time given, SOURCE_DATE_EPOCH, or now.
+def built_ms(text: str, default: int | None = None) -> int:
+    """When the release counts as built, in Unix ms: the time given, SOURCE_DATE_EPOCH, else
+    `default` or now.
 
     Raises ToolError.
     """
@@ -168,7 +169,7 @@ def built_ms(text: str) -> int:
         return parse_time(text)
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
-        return int(time.time()) * 1000
+        return int(time.time()) * 1000 if default is None else default
     if not epoch.isascii() or not epoch.isdigit():
         raise ToolError("SOURCE_DATE_EPOCH is not a number of seconds")
     return int(epoch) * 1000

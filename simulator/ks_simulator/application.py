@@ -37,6 +37,7 @@ DEVICE_TYPES = ("ESP32_TERMINAL", "ESP32_READER", "RPI_TERMINAL")
 DAY_MS = 86_400_000
 DEFAULT_LIFE_DAYS = 3650
 PACKAGES = ("ks_agent", "ks_crypto", "ks_driver")
+CHIP_PACKAGE = "ks_board"
 ENTRY = "main.py"
 HOST_ENTRY = "host_main.py"
 # Lies in a folder of its own, see ks_simulator.recovery.
@@ -280,6 +281,18 @@ def _installed_files() -> dict[str, bytes]:
 def installed_files() -> dict[str, bytes]:
     """The files of the firmware that is installed here, with the host's entry as main.py."""
     return dict(_installed_files())
+
+
+@lru_cache(maxsize=1)
+def chip_sources() -> Mapping[str, bytes]:
+    """Every source of the firmware that an application of a chip may import, by path; recovery's
+    too. Its own main.py and recovery_esp32.py lie beside them."""
+    folder = firmware_folder()
+    found = {}
+    for package in (*PACKAGES, CHIP_PACKAGE):
+        for path in sorted((folder / package).rglob("*.py")):
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
 
 
 _PACED_MAIN = """\

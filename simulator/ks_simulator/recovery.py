@@ -6,7 +6,7 @@ It has what its entry imports and no more, and is bytecode or native code where 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -16,6 +16,7 @@ from .modules import name_of, source_of
 
 FOLDER = "recovery"
 HOST_ENTRY = "recovery_main.py"
+CHIP_ENTRY = "recovery_esp32.py"
 # Byte 2 of a .mpy file names the processor in its upper six bits, as MicroPython's
 # py/persistentcode.h numbers them.
 PROCESSORS = {1: "x86", 2: "x64", 10: "xtensawin", 11: "rv32imc"}
@@ -47,14 +48,16 @@ def _built(kind: str) -> Mapping[str, bytes]:
     return files if kind == SOURCES else compiled(files, architecture=kind)
 
 
-def needed(files: Mapping[str, bytes], entry: str) -> dict[str, bytes]:
+def needed(
+    files: Mapping[str, bytes], entry: str, left_out: Collection[str] = LEFT_OUT
+) -> dict[str, bytes]:
     """Of these files, the entry and what it imports, at once or later."""
     paths = {name_of(path): path for path in files if path.endswith(".py")}
     found: set[str] = set()
     left = [entry]
     while left:
         path = left.pop()
-        if path in found or path in LEFT_OUT:
+        if path in found or path in left_out:
             continue
         found.add(path)
         for name in _imported(path, files[path]):
