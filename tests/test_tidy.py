@@ -42,9 +42,10 @@ PACKAGES = {
     "ks_viper": ("firmware", {"ks_crypto"}),
     "ks_server": ("simulator", {"ks_agent", "ks_crypto"}),
     "ks_simulator": ("simulator", {"ks_agent", "ks_crypto", "ks_driver", "ks_server", "ks_viper"}),
+    "ks_chip": ("simulator", {"ks_simulator"}),
     "ks_tools": (
         "host_tools",
-        {"ks_agent", "ks_crypto", "ks_driver", "ks_server", "ks_simulator"},
+        {"ks_agent", "ks_chip", "ks_crypto", "ks_driver", "ks_server", "ks_simulator"},
     ),
 }
 

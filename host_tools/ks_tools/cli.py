@@ -16,6 +16,7 @@ import typer
 
 from . import (
     boards_command,
+    chip_command,
     command_command,
     demo_command,
     employees_command,
@@ -75,6 +76,7 @@ app.add_typer(command_command.app, name="command")
 app.add_typer(punches_command.app, name="punches")
 app.add_typer(employees_command.app, name="employees")
 app.add_typer(sites_command.app, name="sites")
+app.add_typer(chip_command.app, name="chip")
 
 
 def _version(wanted: bool) -> None:

@@ -33,6 +33,9 @@ COMMANDS = [
     ["command", "send"],
     ["command", "sign"],
     ["command", "show"],
+    ["chip"],
+    ["chip", "run"],
+    ["chip", "tell"],
 ]
 
 
