@@ -17,7 +17,7 @@ WIDTH = 128
 COMMANDS, DATA = 0x00, 0x40  # control bytes, 8.1.5.2
 SHOWN_MS = 3000
 MOVE_MS = 60000  # what stands still burns in
-STEP_MS = 50
+STEP_MS = 100
 # Each four bits doubled, for letters of twice the size.
 DOUBLED = b"\x00\x03\x0c\x0f\x30\x33\x3c\x3f\xc0\xc3\xcc\xcf\xf0\xf3\xfc\xff"
 

@@ -5,6 +5,7 @@ interpreters. What is attached is played by the tests: see feature_bench.
 import sys
 
 LETTER = 8
+MOST_KEPT = 32
 
 
 class Pin:
@@ -31,7 +32,8 @@ class Pin:
             return self.level if self.wired is None else self.wired()
         assert self.mode in (self.OUT, self.OPEN_DRAIN), "an input"
         self.level = level
-        self.history.append(level)
+        if len(self.history) < MOST_KEPT:
+            self.history.append(level)
         return None
 
     def irq(self, handler, trigger):
@@ -101,7 +103,8 @@ class PWM:
 
     def duty_u16(self, duty):
         self._duty = duty
-        self.sounds.append(self._hz if duty else 0)
+        if len(self.sounds) < MOST_KEPT:
+            self.sounds.append(self._hz if duty else 0)
 
 
 class FrameBuffer:
