@@ -14,7 +14,7 @@ from .console import ToolError, say
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from ks_simulator.admin_rollouts import RolloutApi
+    from ks_simulator.admin_factory import FactoryApi
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
@@ -24,15 +24,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="The answer as JSON on 
 T = TypeVar("T")
 
 
-def ask(server: str, data: Path | None, work: Callable[[RolloutApi], Awaitable[T]]) -> T:
+def ask(server: str, data: Path | None, work: Callable[[FactoryApi], Awaitable[T]]) -> T:
     """Do `work` with the admin API. Raises ToolError for what it refuses."""
     from ks_simulator.admin import AdminError
-    from ks_simulator.admin_rollouts import RolloutApi
+    from ks_simulator.admin_factory import FactoryApi
 
     token = Workspace.of(data).find_admin_token()
 
     async def asked() -> T:
-        async with RolloutApi.connect(server, token) as api:
+        async with FactoryApi.connect(server, token) as api:
             return await work(api)
 
     try:

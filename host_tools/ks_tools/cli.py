@@ -27,10 +27,13 @@ from . import (
     release_command,
     rollout_command,
     serve,
+    setup_command,
     simulate,
     sites_command,
+    tokens_command,
     verify_command,
     wear_command,
+    whitelist_command,
 )
 from .console import (
     EXIT_FAILED,
@@ -66,8 +69,9 @@ app.command("serve", short_help="Run the reference server.")(serve.serve)
 app.command("simulate", short_help="Run one terminal, its life as lines.")(simulate.simulate)
 app.command("fleet", short_help="Run many terminals in one process.")(fleet_command.fleet)
 app.command("keys", short_help="Make the keys of the roles.")(keys_command.keys)
+app.command("setup", short_help="Another Wi-Fi network, over a serial port.")(setup_command.setup)
 app.command("boards", short_help="Show the boards, and what they hold.")(boards_command.boards)
-app.command("wear", short_help="Show the boards, and what they hold.")(wear_command.wear_report)
+app.command("wear", short_help="Show what a life does to the flash.")(wear_command.wear_report)
 app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
 app.add_typer(image_command.app, name="image")
 app.add_typer(release_command.app, name="release")
@@ -76,6 +80,8 @@ app.add_typer(command_command.app, name="command")
 app.add_typer(punches_command.app, name="punches")
 app.add_typer(employees_command.app, name="employees")
 app.add_typer(sites_command.app, name="sites")
+app.add_typer(tokens_command.app, name="tokens")
+app.add_typer(whitelist_command.app, name="whitelist")
 app.add_typer(chip_command.app, name="chip")
 
 

@@ -73,10 +73,23 @@ class AdminApi:
         for start in range(0, len(entries), 5000):
             await self._json("POST", "/whitelist/bulk", {"entries": entries[start : start + 5000]})
 
-    async def make_token(self, d1: str) -> str:
+    async def re_enrol(self, d1: str, public_key: str) -> None:
+        """Let this new key register under the id of a device that was repaired."""
+        await self._json("POST", f"/devices/{d1}/re-enrol", {"public_key": public_key})
+
+    async def make_token(self, d1: str, valid_hours: int = 72) -> str:
         """A one-time registration token for one device."""
-        made = await self._json("POST", "/tokens", {"count": 1, "d1": d1})
+        form = {"count": 1, "d1": d1, "valid_hours": valid_hours}
+        made = await self._json("POST", "/tokens", form)
         return str(made["tokens"][0]["token"])
+
+    async def delete_token(self, token_hash: str) -> None:
+        """Make a token worthless; also when it is used or gone."""
+        try:
+            await self._json("DELETE", f"/tokens/{token_hash}")
+        except AdminError as error:
+            if error.code != "NOT_FOUND":
+                raise
 
     async def tokens(self) -> list[dict[str, Any]]:
         """One-time tokens, without their text."""

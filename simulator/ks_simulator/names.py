@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import PurePosixPath
 from string import ascii_letters
 
-from . import naming, rom_names
+from . import chip_names, naming, rom_names
 from .attributes import bound_in_class, class_level, classes, is_linked
 from .scopes import own_statements
 
@@ -50,7 +50,7 @@ def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> Non
         name for path, tree in trees.items() if path != entry for name in _identifiers(tree)
     )
     meant = _kept(trees, entry)
-    kept = of_libraries() | meant | set(rom_names.NAMES)
+    kept = of_libraries(trees) | meant | set(rom_names.NAMES)
     attributes = {
         node.attr for tree in trees.values() for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
@@ -208,10 +208,13 @@ def _module(path: str) -> str:
     return ".".join(PurePosixPath(path).with_suffix("").parts)
 
 
-def of_libraries() -> set[str]:
-    """What objects that are not the application's may have, on either interpreter."""
+def of_libraries(trees: Trees | None = None) -> set[str]:
+    """What objects that are not the application's may have, on either interpreter; what those of a
+    chip have, where the application imports its modules."""
     objects: list[object] = [*vars(builtins).values()]
     found = set(dir(builtins)) | MICROPYTHON
+    if _imported(trees or {}) & chip_names.OF_CHIPS:
+        found |= chip_names.NAMES
     for name in LIBRARIES:
         module = importlib.import_module(name)
         found.update(dir(module))
@@ -220,6 +223,17 @@ def of_libraries() -> set[str]:
         if isinstance(thing, type):
             found.update(dir(thing))
     found.update(dir(re.compile("")), dir(re.match("", "")))
+    return found
+
+
+def _imported(trees: Trees) -> set[str]:
+    """The modules that the application imports by their names, anywhere."""
+    found: set[str] = set()
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
     return found
 
 

@@ -20,6 +20,8 @@ router = APIRouter(tags=["tokens"])
 TOKEN_BYTES: Final = 24  # 192 bits; the protocol asks for at least 128
 BULK_MAX: Final = 1000
 HOUR_MS: Final = 3_600_000
+MAX_HOURS: Final = 24 * 90
+_LOOK_UP_MAX: Final = 500  # below the number of parameters that SQLite takes in a statement
 
 TokenHash = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
@@ -28,8 +30,29 @@ class TokenForm(Form):
     """How many, for how long, and perhaps for which one device."""
 
     count: Annotated[int, Field(ge=1, le=BULK_MAX)] = 1
-    valid_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 72
+    valid_hours: Annotated[int, Field(ge=1, le=MAX_HOURS)] = 72
     d1: DeviceId | None = None
+
+
+class KnownToken(Form):
+    """A token that a factory without a link has made, by its hash: `id` as in a TokenView."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    d1: DeviceId
+    expires_ms: Annotated[int, Field(ge=0, le=1 << 50)]
+
+
+class KnownTokens(Form):
+    """Many of them, all stored or, when one is wrong, none."""
+
+    tokens: Annotated[list[KnownToken], Field(min_length=1, max_length=BULK_MAX)]
+
+
+class ImportResult(BaseModel):
+    """How many were new, and how many were there already, used or not."""
+
+    added: int
+    unchanged: int
 
 
 class NewToken(BaseModel):
@@ -89,6 +112,43 @@ async def make_tokens(server: Server, form: TokenForm) -> NewTokens:
         d1=form.d1,
         tokens=[NewToken(id=token_hash(token), token=token) for token in made],
     )
+
+
+@router.post("/tokens/import")
+async def import_tokens(server: Server, form: KnownTokens) -> ImportResult:
+    """Take tokens by their hashes, each bound to a device. Again: nothing changes."""
+    now_ms = server.now_ms()
+    if len({token.id for token in form.tokens}) != len(form.tokens):
+        raise ApiError("INVALID", "a token is given twice")
+    if max(token.expires_ms for token in form.tokens) > now_ms + MAX_HOURS * HOUR_MS:
+        raise ApiError("INVALID", f"a token that is good for more than {MAX_HOURS} hours")
+
+    async def work(connection: AsyncConnection) -> ImportResult:
+        known: dict[str, str | None] = {}
+        ids = [token.id for token in form.tokens]
+        for start in range(0, len(ids), _LOOK_UP_MAX):
+            query = select(otrts.c.hash, otrts.c.d1)
+            found = query.where(otrts.c.hash.in_(ids[start : start + _LOOK_UP_MAX]))
+            known.update({row.hash: row.d1 for row in await connection.execute(found)})
+        if any(known.get(token.id, token.d1) != token.d1 for token in form.tokens):
+            raise ApiError("INVALID", "a token is known as another device's")
+        rows = [
+            {
+                "hash": token.id,
+                "d1": token.d1,
+                "created_ms": now_ms,
+                "expires_ms": token.expires_ms,
+            }
+            for token in form.tokens
+            if token.id not in known
+        ]
+        if rows:
+            await connection.execute(insert(otrts), rows)
+        result = ImportResult(added=len(rows), unchanged=len(known))
+        await record(connection, server, "tokens-import", "", result.model_dump())
+        return result
+
+    return await server.writer.run(work)
 
 
 @router.get("/tokens")
