@@ -71,7 +71,7 @@ class Chip:
         self._loader: RomLoader | None = None
         self._program: Program | None = None
         self._synced = SyncWatch()
-        self._interrupt = CTRL_C
+        self._interrupt: int | None = CTRL_C
         self._repeat: asyncio.TimerHandle | None = None
         self._inbox: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -134,7 +134,7 @@ class Chip:
             return
         before, after = self._synced.feed(data)
         if self._program is not None:
-            if self._interrupt in before:
+            if self._interrupt is not None and self._interrupt in before:
                 self._program.interrupt()
             self._program.write(before)
         if after is not None:
@@ -276,7 +276,7 @@ class Chip:
         except (IndexError, ValueError):
             return
         if words[0] == "kbd_intr":
-            self._interrupt = number
+            self._interrupt = number if 0 <= number < 256 else None
         elif number >= 0:
             self.flash.operations.taken(number)
             self.world.limit(self.flash.operations.left)

@@ -92,6 +92,7 @@ class PtyLine:
             return
         if self._look is not None:
             self._look.cancel()
+            self._look = None
         self._stop()
         os.close(self._master)
         self._master = -1
@@ -99,6 +100,8 @@ class PtyLine:
         self._closed()
 
     def write(self, data: bytes) -> None:
+        if not self._is_open and self.is_plugged:
+            self._look_for_host()  # it may just have come
         if not self._is_open:
             return
         if len(self._waiting) + len(data) > WAITING_BYTES:
@@ -117,6 +120,9 @@ class PtyLine:
 
     def _look_for_host(self) -> None:
         """A master whose slave nobody has open is hung up, all the time."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         poll = select.poll()
         poll.register(self._master, select.POLLIN)
         hung_up = any(events & select.POLLHUP for _, events in poll.poll(0))
@@ -124,7 +130,6 @@ class PtyLine:
         if hung_up:
             self._look = loop.call_later(LOOK_S, self._look_for_host)
             return
-        self._look = None
         self._is_open = True
         if self._listener is not None:
             self._listener.opened()

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -122,10 +123,13 @@ class Rack:
         return self
 
     def stop(self) -> None:
-        """Take the power from all of them, and wait for their ends."""
-        if self._life is not None:
-            self._loop.call_soon_threadsafe(self._life.cancel)
+        """Take the power from all of them and wait for their ends. Raises what ended one before."""
+        with suppress(RuntimeError):  # it has ended
+            if self._life is not None:
+                self._loop.call_soon_threadsafe(self._life.cancel)
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
