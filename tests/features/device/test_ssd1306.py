@@ -143,8 +143,9 @@ def test_refusals_say_what_to_do():
 
 
 def test_every_word_fits():
-    for words in list(ssd1306.WORDS.values()) + [ssd1306.AGAIN]:
-        assert len(words[0]) <= 8 and len(words[1]) <= 16, words
+    for line in ssd1306.WORDS.strip().split("\n") + ["nothing of the kind"]:
+        words = ssd1306.words_of(line.split(":")[0])
+        assert len(words) == 2 and len(words[0]) <= 8 and len(words[1]) <= 16, words
 
 
 def test_a_pin_is_asterisks():
