@@ -20,6 +20,7 @@ from . import (
     command_command,
     demo_command,
     employees_command,
+    factory_command,
     fleet_command,
     image_command,
     keys_command,
@@ -74,6 +75,7 @@ app.command("boards", short_help="Show the boards, and what they hold.")(boards_
 app.command("wear", short_help="Show what a life does to the flash.")(wear_command.wear_report)
 app.command("verify", short_help="Check a receipt with public keys alone.")(verify_command.verify)
 app.add_typer(image_command.app, name="image")
+app.add_typer(factory_command.app, name="factory")
 app.add_typer(release_command.app, name="release")
 app.add_typer(rollout_command.app, name="rollout")
 app.add_typer(command_command.app, name="command")

@@ -1,0 +1,32 @@
+"""How work on a unit ends early.
+
+FactoryError (a ToolError)
+    Interrupted     cable, power, Ctrl-C: the next run goes on where this one was
+    UnitFailed      the unit is at fault: it becomes a reject
+    StationFailed   the station is at fault, the unit waits: no paper, no server, no serial number
+    Refused         nothing was done, on purpose: the board belongs to somebody
+"""
+
+from __future__ import annotations
+
+from ..console import ToolError
+
+
+class FactoryError(ToolError):
+    """Work on a unit has ended early."""
+
+
+class Interrupted(FactoryError):
+    """Cable, power or Ctrl-C."""
+
+
+class UnitFailed(FactoryError):
+    """The unit is at fault."""
+
+
+class StationFailed(FactoryError):
+    """The station is at fault."""
+
+
+class Refused(FactoryError):
+    """The board belongs to somebody."""

@@ -1,0 +1,94 @@
+"""The steps that esptool does: detected, identified, flashed, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import contents
+from .errors import FactoryError, Interrupted, Refused, UnitFailed
+
+if TYPE_CHECKING:
+    from .run import UnitRun
+
+BACKUPS: Final = "backups"
+# Burnt fuses that a stock image does not start on; an odd number of bits is "on" (ESP32).
+_COUNTS: Final = ("FLASH_CRYPT_CNT", "SPI_BOOT_CRYPT_CNT")
+_FLAGS: Final = ("ABS_DONE_0", "ABS_DONE_1", "SECURE_BOOT_EN")
+
+
+def detected(run: UnitRun) -> dict[str, Any]:
+    """It has answered; a unit of the batch is an image's chip (see UnitRun)."""
+    assert run.chip is not None
+    return {"chip": run.chip.chip, "mac": run.chip.mac}
+
+
+def identified(run: UnitRun) -> dict[str, Any]:
+    """eFuses, and whose flash it is. Raises Refused for a board that belongs to somebody."""
+    try:
+        fuses = run.flasher.efuses()
+    except Interrupted:
+        raise
+    except FactoryError as error:
+        fuses = {"unknown": str(error)}
+    burnt = burnt_fuses(fuses)
+    if burnt:
+        raise UnitFailed(f"its eFuses are burnt ({', '.join(burnt)}): a stock image cannot start")
+    run.unit = run.store.note(run.unit, efuse="unknown" if "unknown" in fuses else "clean")
+    saved = clear_identity(run)
+    return {"efuses": fuses, "erases": saved}
+
+
+def burnt_fuses(fuses: dict[str, str]) -> list[str]:
+    """Those of secure boot and flash encryption that are on."""
+    burnt = [name for name in _COUNTS if _ones(fuses.get(name, "0")) % 2]
+    return burnt + [name for name in _FLAGS if fuses.get(name, "0").lower() in ("true", "1")]
+
+
+def clear_identity(run: UnitRun) -> str:
+    """What the coming erasure will take, its journal saved; "" for a blank board.
+
+    Raises Refused where nobody has said that it may be erased.
+    """
+    assert run.chip is not None
+    held = contents.look(run.chip.table, run.flasher.read)
+    if not held.is_somebody:
+        return ""
+    if not (run.unit.generation or run.line.may_erase_identity):
+        raise Refused(
+            f"the board holds {held.text}: it is left alone; a unit of this batch: "
+            "ks factory rework SERIAL; any other: ks factory flash PORT --erase-identity"
+        )
+    if held.journal and run.line.save_journal(held.text):
+        folder = contents.save_journal(held, run.line.folder / BACKUPS, run.unit.mac)
+        run.log.add(f"its journal is saved: {folder}")
+        return f"{held.text}, saved in {folder.name}"
+    return held.text
+
+
+def flashed(run: UnitRun) -> dict[str, Any]:
+    """The whole flash erased, the image's parts written."""
+    run.close_link()
+    image = run.line.image
+    run.flasher.write(places(run), erase=True)
+    run.unit = run.store.note(run.unit, image_sha256=image.sha256)
+    return {"image": image.sha256, "bytes": sum(part.size for part in image.parts)}
+
+
+def verified(run: UnitRun) -> dict[str, Any]:
+    """By another esptool, after another reset."""
+    run.flasher.verify(places(run))
+    return {part.name: part.sha256 for part in run.line.image.parts}
+
+
+def places(run: UnitRun) -> list[tuple[int, Path]]:
+    """The image's parts: where, and which file."""
+    image = run.line.image
+    return [(part.offset, image.path(part)) for part in image.parts]
+
+
+def _ones(text: str) -> int:
+    try:
+        return int(text, 0).bit_count()
+    except ValueError:
+        return 0
