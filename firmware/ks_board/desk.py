@@ -85,18 +85,20 @@ class Desk:
     # -- events -------------------------------------------------------------------------------
 
     def on(self, event, function):
-        """`function(event, detail)` is called at each such event: one of the board's, or `key`,
-        `pin`, `direction`, `setup` and `message` of the features'. It must not take long.
+        """`function(event, detail)` is called at each such event, "" meaning all of them: the
+        board's, and `key`, `pin`, `direction`, `setup` and `message` of the features'. It must not
+        take long.
         """
         self._listeners.setdefault(event, []).append(function)
 
     def show(self, event, detail):
         """What a broken indicator makes of it is nobody's concern."""
-        for function in self._listeners.get(event, ()):
-            try:
-                function(event, detail)
-            except Exception:  # a full heap, too
-                pass
+        for which in (event, ""):
+            for function in self._listeners.get(which, ()):
+                try:
+                    function(event, detail)
+                except Exception:  # a full heap, too
+                    pass
 
     # -- the factory test ---------------------------------------------------------------------
 

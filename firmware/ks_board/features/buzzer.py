@@ -13,14 +13,14 @@ HIGH_HZ, MIDDLE_HZ, LOW_HZ = 4000, 2000, 500
 HALF = 32768
 
 PATTERNS = {
-    "accepted": (HIGH_HZ, 120),
-    "duplicate": (HIGH_HZ, 60, 0, 80, HIGH_HZ, 60),
-    "refused": (LOW_HZ, 500),
-    "offline": (MIDDLE_HZ, 80, 0, 80, LOW_HZ, 80),
-    "identify": (HIGH_HZ, 200, 0, 300) * 10,
-    "key": (MIDDLE_HZ, 20),
-    "setup": (LOW_HZ, 100, MIDDLE_HZ, 100, HIGH_HZ, 100),
-    "test": (LOW_HZ, 300, MIDDLE_HZ, 300, HIGH_HZ, 300),
+    "accepted": (1, HIGH_HZ, 120),
+    "duplicate": (2, HIGH_HZ, 60, 0, 80),
+    "refused": (1, LOW_HZ, 500),
+    "offline": (1, MIDDLE_HZ, 80, 0, 80, LOW_HZ, 80),
+    "identify": (10, HIGH_HZ, 200, 0, 300),
+    "key": (1, MIDDLE_HZ, 20),
+    "setup": (1, LOW_HZ, 100, MIDDLE_HZ, 100, HIGH_HZ, 100),
+    "test": (1, LOW_HZ, 300, MIDDLE_HZ, 300, HIGH_HZ, 300),
 }
 
 

@@ -10,25 +10,16 @@ from .player import Player
 
 GREEN, RED = 1, 2
 
+# For one LED, both colours are the same.
 PATTERNS = {
-    "accepted": (GREEN, 1000),
-    "duplicate": (GREEN, 150, 0, 150, GREEN, 150),
-    "refused": (RED, 150, 0, 150, RED, 150, 0, 150, RED, 150),
-    "identify": (GREEN, 250, RED, 250) * 20,
-    "key": (GREEN, 40),
-    "setup": (GREEN, 100, 0, 100) * 10,
-    "waiting": (RED, 60, 0, 2940),
-    "test": (GREEN, 700, RED, 700, GREEN | RED, 700),
-}
-ONE_PATTERNS = {  # for whom both colours are one
-    "accepted": PATTERNS["accepted"],
-    "duplicate": PATTERNS["duplicate"],
-    "refused": PATTERNS["refused"],
-    "identify": (GREEN, 250, 0, 250) * 20,
-    "key": PATTERNS["key"],
-    "setup": PATTERNS["setup"],
-    "waiting": PATTERNS["waiting"],
-    "test": (GREEN, 700, 0, 700, GREEN, 700),
+    "accepted": (1, GREEN, 1000),
+    "duplicate": (2, GREEN, 150, 0, 150),
+    "refused": (3, RED, 150, 0, 150),
+    "identify": (20, GREEN, 200, 0, 100, RED, 200, 0, 100),
+    "key": (1, GREEN, 40),
+    "setup": (10, GREEN, 100, 0, 100),
+    "waiting": (1, RED, 60, 0, 2940),
+    "test": (1, GREEN, 700, 0, 300, RED, 700, 0, 300, GREEN | RED, 700),
 }
 
 
@@ -44,7 +35,7 @@ class Led:
         self._green = green
         self._red = red
         self._off = off
-        self._player = Player(desk, self._light, ONE_PATTERNS if red is None else PATTERNS)
+        self._player = Player(desk, self._light, PATTERNS)
 
     async def run(self):
         await self._player.run()

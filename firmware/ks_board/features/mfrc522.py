@@ -23,7 +23,7 @@ RECEIVED, IDLING, TIMED_OUT = 0x20, 0x10, 0x01  # bits of COM_IRQ
 COLLIDED, BROKEN = 0x08, 0x13  # bits of ERROR: buffer, parity and protocol make the second
 START_SEND, FLUSH, ANTENNA = 0x80, 0x80, 0x03
 
-REQA, WUPA, SEVEN_BITS = 0x26, 0x52, 7
+REQA, WUPA, HLTA, SEVEN_BITS = b"\x26", b"\x52", b"\x50\x00\x57\xcd", 7
 SELECTS = (0x93, 0x95, 0x97)
 CASCADE_TAG, INCOMPLETE = 0x88, 0x04
 RANDOM = 0x08
@@ -48,10 +48,6 @@ def make(pins, options, desk):
     )
     select = Pin(pins["cs"], Pin.OUT, value=1)
     return Mfrc522(spi, select, Pin(pins["rst"], Pin.OUT, value=0), options["name"], desk)
-
-
-class Collided(Exception):
-    """More than one card answered."""
 
 
 class Mfrc522:
@@ -102,13 +98,13 @@ class Mfrc522:
 
     async def _poll(self):
         """REQA is answered by cards that have not been read yet, WUPA by all."""
-        if await self._is_answered(REQA):
+        if await self._exchange(REQA, SEVEN_BITS) != b"":
             self._misses = 0
             await self._take()
         elif self._held or self._is_told:
-            if await self._is_answered(WUPA):
+            if await self._exchange(WUPA, SEVEN_BITS) != b"":
                 self._misses = 0
-                await self._halt()
+                await self._exchange(HLTA)
                 return
             self._misses += 1
             if self._misses >= MISSES:
@@ -116,14 +112,12 @@ class Mfrc522:
                 self._is_told = False
 
     async def _take(self):
-        try:
-            uid = await self._read()
-        except Collided:
+        uid = await self._read()
+        if uid is None:
             self._refuse("collision")
-            return
         if not uid:
             return
-        await self._halt()
+        await self._exchange(HLTA)  # never answered
         if len(uid) == 4 and uid[0] == RANDOM:
             self._refuse("random")
             return
@@ -139,22 +133,18 @@ class Mfrc522:
             self._is_told = True
             self._desk.refuse(why)
 
-    async def _is_answered(self, request):
-        try:
-            return bool(await self._exchange(bytes((request,)), SEVEN_BITS))
-        except Collided:  # kinds of cards may differ
-            return True
-
     async def _read(self):
-        """The identifier of the card; b"" when it is not understood. Raises Collided."""
+        """The identifier of the card; b"" when it is not understood, None for several cards."""
         uid = b""
         for select in SELECTS:
             part = await self._exchange(bytes((select, 0x20)))
+            if part is None:
+                return None
             if not is_part(part):
                 return b""
             request = bytes((select, 0x70)) + part
             sak = await self._exchange(request + crc_a(request))
-            if not is_sak(sak):
+            if not sak or not is_sak(sak):
                 return b""
             if not sak[0] & INCOMPLETE:
                 return uid + part[:4]
@@ -163,11 +153,8 @@ class Mfrc522:
             uid += part[1:4]
         return b""
 
-    async def _halt(self):
-        await self._exchange(b"\x50\x00\x57\xcd")  # never answered
-
     async def _exchange(self, data, last_bits=0):
-        """What the card answers, b"" for nothing or nothing of use. Raises Collided."""
+        """The answer; b"" for none, or none that is of use; None where cards answer at once."""
         self._set(COMMAND, IDLE)
         self._set(COM_IRQ, 0x7F)
         self._set(FIFO_LEVEL, FLUSH)
@@ -187,7 +174,7 @@ class Mfrc522:
             return b""
         error = self._get(ERROR)
         if error & COLLIDED:
-            raise Collided
+            return None
         if error & BROKEN:
             return b""
         count = min(self._get(FIFO_LEVEL), MAX_ANSWER)

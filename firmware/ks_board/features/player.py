@@ -1,7 +1,7 @@
 """Patterns of light or sound for what happened, one at a time; the newest counts.
 
-A pattern is a tuple of states, each followed by how many ms it lasts. Loaded with the LED or the
-buzzer alone.
+A pattern is a tuple: how many times, then states, each followed by how many ms it lasts. Loaded
+with the LED or the buzzer alone.
 """
 
 import asyncio
@@ -24,10 +24,7 @@ class Player:
         self._next = None
         self._is_offline = False
         self._flag = asyncio.Event()
-        for event in (
-            "punch", "punch_refused", "offline", "heartbeat", "identify", "key", "setup",
-        ):  # fmt: skip
-            desk.on(event, self._hear)
+        desk.on("", self._hear)
 
     def play(self, what):
         pattern = self._patterns.get(what)
@@ -67,7 +64,8 @@ class Player:
 
     async def _perform(self, pattern):
         """Until it ends, or another one is to be played."""
-        for index in range(0, len(pattern), 2):
+        for step in range(pattern[0] * (len(pattern) // 2)):
+            index = 1 + 2 * (step % (len(pattern) // 2))
             self._output(pattern[index])
             left_ms = pattern[index + 1]
             while left_ms > 0 and self._next is None:

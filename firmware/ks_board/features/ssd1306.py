@@ -21,17 +21,17 @@ STEP_MS = 100
 # Each four bits doubled, for letters of twice the size.
 DOUBLED = b"\x00\x03\x0c\x0f\x30\x33\x3c\x3f\xc0\xc3\xcc\xcf\xf0\xf3\xfc\xff"
 
-WORDS = {
-    "duplicate": ("Already", "recorded"),
-    "unknown": ("Unknown", "not known here"),
-    "no_key": ("Which?", "choose a key"),
-    "full": ("Full", "tell somebody"),
-    "closed": ("Closed", "out of service"),
-    "collision": ("One card", "at a time"),
-    "random": ("No", "not such a card"),
-    "too_long": ("Too long", "try again"),
-}
-AGAIN = ("Again", "please try again")
+# One text, which takes a third of the room: why, and what is shown of it.
+WORDS = """
+duplicate:Already:recorded
+unknown:Unknown:not known here
+no_key:Which?:choose a key
+full:Full:tell somebody
+closed:Closed:out of service
+collision:One card:at a time
+random:No:not such a card
+too_long:Too long:try again
+"""
 
 
 def make(pins, options, desk):
@@ -52,13 +52,9 @@ class Ssd1306:
         self._flag = asyncio.Event()
         self._line = bytearray(1 + WIDTH)
         self._line[0] = DATA
-        self._letters = bytearray(WIDTH)
-        self._frame = framebuf.FrameBuffer(self._letters, WIDTH, 8, framebuf.MONO_VLSB)
-        for event in (
-            "punch", "punch_refused", "pin", "direction", "offline", "heartbeat", "identify",
-            "setup", "message",
-        ):  # fmt: skip
-            desk.on(event, self._hear)
+        points = memoryview(self._line)[1:]
+        self._frame = framebuf.FrameBuffer(points, WIDTH, 8, framebuf.MONO_VLSB)
+        desk.on("", self._hear)
 
     def _hear(self, event, detail):
         if event in ("offline", "heartbeat"):
@@ -69,15 +65,19 @@ class Ssd1306:
         elif event == "punch":
             self._wanted = ("OK", detail.get("A2", ""))
         elif event == "punch_refused":
-            self._wanted = WORDS.get(detail.get("S1"), AGAIN)
+            self._wanted = words_of(detail.get("S1", ""))
         elif event == "pin":
             self._wanted = ("PIN", detail["S1"])
         elif event == "direction":
             self._wanted = (detail["A2"][:8], detail["A2"])
         elif event == "message":
             self._wanted = (detail.get("S1", ""), detail.get("S2", ""))
+        elif event == "identify":
+            self._wanted = ("Here", "")
+        elif event == "setup":
+            self._wanted = ("Setup", "")
         else:
-            self._wanted = ("Here", "") if event == "identify" else ("Setup", "")
+            return
         self._flag.set()
 
     async def run(self):
@@ -130,21 +130,18 @@ class Ssd1306:
             await self._desk.pause(1)
 
     def _write(self, page, text):
-        self._letter(text[:16])
-        self._line[1:] = self._letters
+        self._frame.fill(0)
+        self._frame.text(text[:16], 0, 0)
         self._send(page)
 
     def _write_doubled(self, page, text, half):
-        self._letter(text[:8])
-        for column in range(WIDTH // 2):
-            points = DOUBLED[self._letters[column] >> 4 * half & 0x0F]
-            self._line[1 + 2 * column] = points
-            self._line[2 + 2 * column] = points
-        self._send(page)
-
-    def _letter(self, text):
         self._frame.fill(0)
-        self._frame.text(text, 0, 0)
+        self._frame.text(text[:8], 0, 0)
+        for column in range(WIDTH // 2, 0, -1):  # from the end: what is read lies before
+            points = DOUBLED[self._line[column] >> 4 * half & 0x0F]
+            self._line[2 * column - 1] = points
+            self._line[2 * column] = points
+        self._send(page)
 
     def _send(self, page):
         self._command(bytes((0x21, 0, WIDTH - 1, 0x22, page, page)))
@@ -152,3 +149,11 @@ class Ssd1306:
 
     def _command(self, commands):
         self._i2c.writeto(self._address, bytes((COMMANDS,)) + commands)
+
+
+def words_of(why):
+    """What is shown, large and small, of a refusal."""
+    at = WORDS.find("\n" + why + ":")
+    if at < 0:
+        return ("Again", "please try again")
+    return WORDS[at + 1 :].split("\n", 1)[0].split(":")[1:]
