@@ -32,15 +32,15 @@ except ImportError:
 class Desk:
     """`put(punch)` takes a tuple (credential, method, key) and may be called by an interrupt: see
     ks_driver.reader; without one, as in the factory, punches go nowhere. `flag()` makes an event
-    that an interrupt may set. `tell(text)` is for the log.
+    that an interrupt may set, asyncio's own unless another is given. `tell(text)` is for the log.
 
     `features`: what `features.load` made, by name, None for what could not be made; `faults`: what
     is wrong with them, as texts.
     """
 
-    def __init__(self, put=None, flag=asyncio.Event, tell=None):
+    def __init__(self, put=None, flag=None, tell=None):
         self.put = put or _nowhere
-        self.flag = flag
+        self.flag = flag or getattr(asyncio, "ThreadSafeFlag", asyncio.Event)
         self.features = {}
         self.faults = {}
         self._tell = tell

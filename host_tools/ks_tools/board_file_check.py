@@ -89,7 +89,12 @@ def _roles(*names: str) -> tuple[frozenset[str], ...]:
 
 KINDS: Final = {
     "wiegand": Kind({"d0": IN, "d1": IN}, _roles("d0", "d1"), options={"bits": _bits}),
-    "rdm6300": Kind({"rx": IN}, _roles("rx"), options={"uart": _uart}),
+    # It sends nothing, but its UART wants a pin for that, which is that of rx unless given.
+    "rdm6300": Kind(
+        {"rx": IN, "tx": OUT},
+        (frozenset(("rx",)), frozenset(("rx", "tx"))),
+        options={"uart": _uart},
+    ),
     "mfrc522": Kind(
         {"sck": OUT, "mosi": OUT, "miso": IN, "cs": OUT, "rst": OUT},
         _roles("sck", "mosi", "miso", "cs", "rst"),

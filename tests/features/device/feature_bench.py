@@ -53,7 +53,7 @@ class Bench(Desk):
     """`punches`: what was put. `told`: what was told to indicators, of the events asked for."""
 
     def __init__(self, *events, now_ms=5000):
-        Desk.__init__(self, put=self._keep_punch)
+        Desk.__init__(self, put=self._keep_punch, flag=asyncio.Event)
         Pin.made.clear()
         self.punches = []
         self.told = []

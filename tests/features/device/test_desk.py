@@ -136,3 +136,14 @@ def test_closing_ends_what_was_spawned():
         return False
 
     assert asyncio.run(story())
+
+
+def test_its_flag_is_one_that_interrupts_may_set_where_there_are_any():
+    async def story():
+        flag = Desk().flag()
+        assert type(flag) is getattr(asyncio, "ThreadSafeFlag", asyncio.Event)
+        flag.set()
+        await flag.wait()
+        flag.clear()
+
+    asyncio.run(story())
