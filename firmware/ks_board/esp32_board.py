@@ -1,4 +1,4 @@
-"""The `board` port of an ESP32 module without anything attached."""
+"""The `board` port of an ESP32 module."""
 
 import esp32
 
@@ -6,15 +6,18 @@ from ks_driver.host import HostBoard
 
 
 class Esp32Board(HostBoard):
-    """Shows events as lines on the serial console; where there is a sensor, reads it. The factory
-    has left its name in the vault, as `board`; without one, no release for named boards is taken.
+    """Shows events as lines on the serial console and by its indicators; where there is a sensor,
+    reads it. The factory has left its name in the vault, as `board`; without one, no release for
+    named boards is taken.
     """
 
-    def __init__(self, vault):
+    def __init__(self, vault, memory):
         HostBoard.__init__(self)
         name = vault.get("board")
         if name is not None:
             self.name = name.decode()
+        self._memory = memory
+        self._desk = None
 
     def temperature_c(self):
         # The first ESP32 has no usable sensor, and the function is not there.
@@ -22,5 +25,19 @@ class Esp32Board(HostBoard):
             return None
         return str(esp32.mcu_temperature())
 
-    def attach(self, put):
-        """`put` takes a punch from an interrupt, see ks_driver.reader: nothing reads any yet."""
+    def memory_used_bytes(self):
+        """The most since the last heartbeat, which is what may run out."""
+        return self._memory.peak_bytes()
+
+    def reader_ok(self):
+        """Whether nothing is wrong with what is attached."""
+        return self._desk is None or not self._desk.faults
+
+    def attach(self, desk):
+        """`desk`, see ks_board.desk, is told what is shown."""
+        self._desk = desk
+
+    def show(self, event, detail):
+        HostBoard.show(self, event, detail)
+        if self._desk is not None:
+            self._desk.show(event, detail)

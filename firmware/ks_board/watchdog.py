@@ -82,7 +82,7 @@ class Timed:
         self.name = name
         self.doing = "begins"
         self._watchdog = watchdog
-        self._end = 0
+        self._end = time.ticks_ms()
         self.expect("begins", 0)
 
     def expect(self, what, ms):

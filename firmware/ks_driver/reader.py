@@ -40,6 +40,10 @@ class Reader:
         self._flag.set()
         return fits
 
+    def progress(self):
+        """For a watchdog: None while there is nothing to do, else a number that changes."""
+        return None if self._out == self._in else self._out
+
     async def room(self):
         """Wait until there is some: for who can, a person with a card cannot."""
         while (self._in + 1) % len(self._held) == self._out:  # noqa: ASYNC110 -- of no importance

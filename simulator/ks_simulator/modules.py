@@ -1,8 +1,9 @@
 """Which modules of one application load which others, and which are always loaded together.
 
-Modules of one package belong together where the same things load them: the entry, at its start, or
-the same imports within functions. What is imported under a condition counts as imported within a
-function.
+Modules of one package belong together where the same things load them: the entry, at its start, the
+same ones of those that it imports within functions, or else the same imports within functions. What
+is imported under a condition counts as imported within a function; so does a module of fewer than `joined` characters not, since a file of it would take
+more of the flash than it takes of the memory.
 
 A module that is used as a value, changed from outside, or that looks at its own name, is for
 itself.
@@ -21,6 +22,7 @@ Trees = dict[str, ast.Module]
 Name = tuple[str, ...]
 OWN_NAME = frozenset(("__name__", "__file__", "__path__", "__import__", "globals"))
 INIT = "__init__"
+OF_A_PACKAGE = 2  # parts of a name; of what lies deeper only some is ever loaded
 
 
 def source_of(path: str, node: ast.ImportFrom) -> Name:
@@ -35,6 +37,10 @@ def name_of(path: str) -> Name:
     return parts[:-1] if parts[-1] == INIT else parts
 
 
+def _is_shorter(tree: ast.Module, characters: int) -> bool:
+    return characters > 0 and len(ast.unparse(tree)) < characters
+
+
 class Modules:
     """The modules by path.
 
@@ -42,14 +48,20 @@ class Modules:
     are to be one, by the path of the one that imports the others; `head` has that path for each.
     """
 
-    def __init__(self, trees: Trees, entry: str) -> None:
+    def __init__(self, trees: Trees, entry: str, joined: int = 0) -> None:
         self.trees = trees
+        self._small = {
+            path
+            for path, tree in trees.items()
+            if len(name_of(path)) <= OF_A_PACKAGE and _is_shorter(tree, joined)
+        }
         self.entry = entry
         self.paths = {name_of(path): path for path in trees}
         self.bound = {path: scopes.bound_outside(tree) for path, tree in trees.items()}
         self.alone = {path for path in trees if path == entry or path.endswith(INIT + ".py")}
         self.eager: dict[str, list[str]] = {path: [] for path in trees}
         self.roots = {entry}
+        self.lives: set[str] = set()  # what the entry imports within functions: it goes on there
         for path in trees:
             self._read(path)
         self._group()
@@ -83,12 +95,16 @@ class Modules:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     self._read_plain(path, alias, node in tree.body)
+            elif isinstance(node, ast.Constant) and (str(node.value),) in self.paths:
+                self._keep_mentioned(self.paths[(str(node.value),)])
             elif isinstance(node, ast.ImportFrom):
                 for _, target, _ in self.modules(path, node):
-                    if node in at_once:
+                    if node in at_once or target in self._small:
                         self.eager[path].append(target)
-                    else:
-                        self.roots.add(target)
+                        continue
+                    self.roots.add(target)
+                    if path == self.entry:
+                        self.lives.add(target)
         self._keep_values(path, tree.body)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -105,6 +121,12 @@ class Modules:
                     self.eager[path].append(target)
                 else:
                     self.roots.add(target)
+
+    def _keep_mentioned(self, target: str) -> None:
+        """A text may be the argument of `__import__`."""
+        if target != self.entry:
+            self.alone.add(target)
+            self.roots.add(target)
 
     def _keep_values(self, path: str, body: list[ast.stmt]) -> None:
         """A module may only stand before a dot, and what comes after it never change."""
@@ -139,7 +161,7 @@ class Modules:
         together: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
         for path in self._ordered():
             if path not in self.alone:
-                by = {self.entry} if self.entry in reached[path] else reached[path]
+                by = {self.entry} & reached[path] or self.lives & reached[path] or reached[path]
                 together[str(PurePosixPath(path).parent), frozenset(by)].append(path)
         self.groups = {members[-1]: members for members in together.values()}
         self.head = {path: head for head, members in self.groups.items() for path in members}

@@ -81,7 +81,8 @@ class Chip(ProcessTerminal):
     def control(self, line: str, keeps: bool = False) -> None:
         """A line to the chip, which is so after its next reset too if it `keeps`."""
         if keeps:
-            self.state = [*(one for one in self.state if one.split()[0] != line.split()[0]), line]
+            word = line.partition(" ")[0]
+            self.state = [*(one for one in self.state if one.partition(" ")[0] != word), line]
         if self._writer is not None:
             self._writer.write(line.encode() + b"\n")
 

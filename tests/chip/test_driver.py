@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ks_simulator.admin import eventually
-from tests.chip.world import ChipWorld, chip_world
+from tests.chip.world import chip_world
 
 PATIENCE_S = 60.0
 

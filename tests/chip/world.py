@@ -12,6 +12,7 @@ import pytest
 from ks_simulator import chip_application
 from ks_simulator.admin_punches import PunchApi
 from ks_simulator.application import Release
+from ks_simulator.compiled import compiled
 from ks_simulator.interpreters import find_micropython, micropython_command, native_architecture
 from ks_simulator.keys import RoleKeys
 from ks_simulator.server import ServerProcess, server_settings
@@ -20,7 +21,7 @@ from tests.chip.power import Chip
 from tests.e2e.world import World
 
 # What a real chip has at its boot, with Wi-Fi up: 145 KB. The fakes of its modules take some too.
-HEAPS = {"amd64": "512k", "i386": "160k"}
+HEAPS = {"amd64": "512k", "i386": "176k"}
 NETWORK = {"wifi_ssid": b"site", "wifi_password": b"secret 1"}
 SLEEP = b"await asyncio.sleep(seconds)"
 PACED = b"await asyncio.sleep(seconds / 8)"
@@ -43,7 +44,7 @@ class ChipWorld(World):
         self, architecture: str, version: str, counter: int, *changes: Change
     ) -> Release:
         sources = changed(chip_application.application_files(), *changes)
-        files = chip_application.compiled(sources, architecture=architecture)
+        files = compiled(sources, architecture=architecture)
         return release_of(files, self.keys, version, counter)
 
     async def chip(

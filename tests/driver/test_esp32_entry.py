@@ -1,115 +1,26 @@
 """The ESP32's ports and entry under fakes of its modules: what a computer can tell about them."""
 
 import asyncio
-import gc
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.driver.chip_partition import Partition
+from tests.driver.chip_modules import Nvs, Rtc, Wlan, install
 from tools.micropython import ROOT
 
-NOT_FOUND = -0x1102
 FIRMWARE = ROOT / "firmware"
-
-
-class Nvs:
-    """`esp32.NVS`: what is set counts once committed."""
-
-    def __init__(self, namespace: str = "ks") -> None:
-        self.committed: dict[str, bytes] = {}
-        self.pending: dict[str, bytes] = {}
-        self.failure = 0
-
-    def get_blob(self, key: str, buffer: bytearray) -> int:
-        if self.failure:
-            raise OSError(self.failure)
-        if key not in self.pending:
-            raise OSError(NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
-        value = self.pending[key]
-        buffer[: len(value)] = value
-        return len(value)
-
-    def set_blob(self, key: str, value: bytes) -> None:
-        self.pending[key] = bytes(value)
-
-    def erase_key(self, key: str) -> None:
-        if key not in self.pending:
-            raise OSError(NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
-        del self.pending[key]
-
-    def commit(self) -> None:
-        self.committed = dict(self.pending)
-
-
-class Wlan:
-    IF_STA = 0
-    made: "list[Wlan]" = []  # noqa: RUF012
-    is_on = False  # the one radio, whichever object it is asked through
-
-    def __init__(self, interface: int) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.answers: list[bool] = []
-        Wlan.made.append(self)
-
-    def active(self, on: "bool | None" = None) -> bool:
-        if on is not None:
-            self.calls.append(("active", on))
-            Wlan.is_on = on
-        return Wlan.is_on
-
-    def isconnected(self) -> bool:
-        return self.answers.pop(0) if self.answers else True
-
-    def connect(self, name: str, password: str) -> None:
-        self.calls.append(("connect", name, password))
-
-    def disconnect(self) -> None:
-        self.calls.append(("disconnect",))
-
-
-class Rtc:
-    """`machine.RTC`: the clock by which the chip's TLS judges certificates."""
-
-    now: "tuple[int, ...]" = (2000, 1, 1, 5, 0, 0, 0, 0)
-
-    def datetime(self, now: "tuple[int, ...]") -> None:
-        Rtc.now = now
-
-
-class Reset(Exception):
-    """What the fake `machine.reset` does: nothing runs after it."""
-
-
-def reset() -> None:
-    raise Reset
-
-
-def module(name: str, **contents: Any) -> ModuleType:
-    made = ModuleType(name)
-    vars(made).update(contents)
-    return made
 
 
 @pytest.fixture
 def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The chip's modules; whatever is imported while they are there is forgotten afterwards."""
-    Wlan.made.clear()
-    Wlan.is_on = False
     before = set(sys.modules)
-    monkeypatch.setitem(sys.modules, "esp32", module("esp32", NVS=Nvs, Partition=Partition))
-    monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))
-    monkeypatch.setitem(sys.modules, "machine", module("machine", reset=reset, RTC=Rtc))
-    monkeypatch.setattr(gc, "threshold", lambda size: None, raising=False)
-    monkeypatch.setattr(time, "sleep_ms", lambda ms: None, raising=False)
-    monkeypatch.setattr(asyncio, "ThreadSafeFlag", asyncio.Event, raising=False)
-    monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
+    install(monkeypatch)
     yield monkeypatch
     for name in set(sys.modules) - before:
         if name in ("main", "recovery_esp32") or name.startswith("ks_board"):
@@ -118,6 +29,15 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def entry() -> Any:
     return importlib.import_module("main")
+
+
+def provisioned(folder: Path) -> str:
+    (folder / "factory.toon").write_bytes(b"")
+    return str(folder)
+
+
+def ports_of(main: Any, folder: Path, slot: str = "a") -> Any:
+    return main.chip_ports.make_ports(str(folder), slot, 1, main.Ed25519Crypto, main.Memory())
 
 
 def test_the_vault_commits_what_it_is_given(chip: pytest.MonkeyPatch) -> None:
@@ -226,6 +146,9 @@ class Life:
     def __init__(self, ports: Any) -> None:
         self.config: dict[str, str] = {}
         self.clock = SimpleNamespace(now_ms=lambda: 0)
+        self.identity = SimpleNamespace(state="ACTIVE")
+        self.link = SimpleNamespace(lost=lambda: None, worked=lambda: None)
+        self.log = SimpleNamespace(warn=lambda text: None)
         self.punches = SimpleNamespace(take=self.take)
         self.taken: list[tuple[str, ...]] = []
 
@@ -243,33 +166,32 @@ class Life:
 
 def test_a_restart_is_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
-    chip.setattr(main, "Agent", Life)
+    chip.setattr(importlib.import_module("ks_board.terminal"), "Agent", Life)
     chip.setattr(Life, "outcome", "update")
-    assert main.main(str(tmp_path), "a") == "restart"
+    assert main.main(provisioned(tmp_path), "a") == "restart"
     assert Wlan.made[0].calls == [("active", True)]
 
 
 def test_a_crash_is_recorded_and_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
-    chip.setattr(main, "Agent", Life)
+    chip.setattr(importlib.import_module("ks_board.terminal"), "Agent", Life)
     chip.setattr(Life, "outcome", ValueError("planted"))
     with pytest.raises(ValueError, match="planted"):
-        main.main(str(tmp_path), "a", 1)
+        main.main(provisioned(tmp_path), "a", 1)
     assert b"planted" in (tmp_path / "data" / "state" / "crash.toon").read_bytes()
 
 
 def test_a_dormant_terminal_is_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
-    chip.setattr(main, "Agent", Life)
-    assert main.main(str(tmp_path), "a") is None
+    chip.setattr(importlib.import_module("ks_board.terminal"), "Agent", Life)
+    assert main.main(provisioned(tmp_path), "a") is None
 
 
 def test_the_network_comes_from_the_configuration_else_from_the_vault(
     chip: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    main = entry()
-    vault = main.NvsVault(Nvs())
-    credentials = main.Credentials(vault)
+    vault = importlib.import_module("ks_board.vault").NvsVault(Nvs())
+    credentials = importlib.import_module("ks_board.wifi").Credentials(vault)
     with pytest.raises(OSError, match="no network"):
         credentials()
     vault.set("wifi_ssid", b"factory")
@@ -281,7 +203,7 @@ def test_the_network_comes_from_the_configuration_else_from_the_vault(
 
 def test_the_ports_are_those_of_the_chip(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
-    ports = main.build_ports(str(tmp_path), "b")
+    ports = ports_of(main, tmp_path, "b")
     assert ports.partition.running == "b"
     assert ports.board.temperature_c() is None
     assert ports.vault.get("key") is None
@@ -292,36 +214,36 @@ def test_the_board_is_named_as_the_factory_wrote_it_into_the_vault(
     chip: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     main = entry()
-    recovery = importlib.import_module("recovery_esp32")
-    assert main.build_ports(str(tmp_path), "b").board.name is None
-    for build_ports in (main.build_ports, recovery.build_ports):
-        nvs = Nvs()
-        nvs.set_blob("board", b"esp32s3")
-        chip.setattr(sys.modules["ks_board.vault"].esp32, "NVS", lambda name, nvs=nvs: nvs)
-        assert build_ports(str(tmp_path), "b", 1).board.name == "esp32s3"
+    assert ports_of(main, tmp_path).board.name is None
+    nvs = Nvs()
+    nvs.set_blob("board", b"esp32s3")
+    chip.setattr(sys.modules["ks_board.vault"].esp32, "NVS", lambda name: nvs)
+    assert ports_of(main, tmp_path).board.name == "esp32s3"
 
 
 def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
     chip: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     main = entry()
-    puts: list[Any] = []
+    terminals: list[Any] = []
     lives: list[Any] = []
 
     class Sleeper(Life):
         def run(self) -> Iterator[Any]:
             effects = importlib.import_module("ks_agent.effects")
             lives.append(self)
-            asyncio.get_running_loop().call_later(0.01, puts[0], ("12E45678", "RFID", "IN"))
+            put = terminals[0].put
+            asyncio.get_running_loop().call_later(0.01, put, ("12E45678", "RFID", "IN"))
             yield effects.Sleep(1_000_000)
             yield effects.Restart("woken")
 
-    def attach(board: Any, put: Any) -> None:
-        puts.append(put)
+    def begin(terminal: Any, put: Any) -> None:
+        terminals.append(SimpleNamespace(put=put))
 
-    chip.setattr(main, "Agent", Sleeper)
-    chip.setattr(main.Esp32Board, "attach", attach)
-    assert main.main(str(tmp_path), "a") == "restart"
+    terminal = importlib.import_module("ks_board.terminal")
+    chip.setattr(terminal, "Agent", Sleeper)
+    chip.setattr(terminal.Terminal, "_start_features", begin)
+    assert main.main(provisioned(tmp_path), "a") == "restart"
     assert lives[0].taken == [("12E45678", "RFID", "IN")]
 
 

@@ -14,6 +14,14 @@ MAGIC = b"KSNV"
 HEAD_BYTES = 16
 
 
+HEAP_DATA, HEAP_EXEC = 4, 1
+
+
+def idf_heap_info(capabilities):
+    """Region by region: (total, free, largest free, least free ever)."""
+    return [(300000, 90000, 60000, 50000)]
+
+
 def mcu_temperature():
     return 41
 

@@ -1,6 +1,7 @@
 """`machine` of MicroPython's ESP32 port, as far as terminals use it, on the CHIP of start.py.
 
-Control lines: `pin 4 0` sets a level from outside, `uart 1 HEX` bytes that come in.
+Control lines: `pin 4 0` sets a level from outside, `wire 13 25 1` connects two pins, as a key of a
+matrix does, and `wire 13 25 0` parts them; `uart 1 HEX` bytes that come in.
 Events: `pin 2 1`, `pwm 5 2000` (Hz, 0: silent), `uart 1 HEX`, `i2c ADDRESS HEX`, `wdt MS`.
 """
 
@@ -43,6 +44,7 @@ class Pin:
     PULL_DOWN, PULL_UP = 1, 2
     IRQ_RISING, IRQ_FALLING = 1, 2
     levels = {}  # by number
+    wires = set()
     _watched = {}
 
     def __init__(self, number, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
@@ -59,7 +61,7 @@ class Pin:
     def value(self, level=None):
         if level is None:
             chip.poll()
-            return self.levels.get(self.number, 0)
+            return self._seen()
         level = 1 if level else 0
         if self.levels.get(self.number) != level:
             self.levels[self.number] = level
@@ -67,6 +69,13 @@ class Pin:
         return None
 
     __call__ = value
+
+    def _seen(self):
+        """Low, too, where a wire leads to a pin that is low."""
+        for wire in self.wires:
+            if self.number in wire and self.levels.get(wire[wire[0] == self.number], 1) == 0:
+                return 0
+        return self.levels.get(self.number, 0)
 
     def on(self):
         self.value(1)
@@ -91,8 +100,17 @@ class Pin:
         if handler is not None and before != level and trigger & edge:
             handler(pin)
 
+    @classmethod
+    def connect(cls, words):
+        wire = (int(words[1]), int(words[2]))
+        if int(words[3]):
+            cls.wires.add(wire)
+        else:
+            cls.wires.discard(wire)
+
 
 chip.on("pin", Pin.control)
+chip.on("wire", Pin.connect)
 
 
 class RTC:

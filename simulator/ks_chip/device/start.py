@@ -125,6 +125,10 @@ def main():
 
     console.raw_line(True)
     sys.modules["micropython"] = console.MicroPython()
+    import esp32  # noqa: F401 -- what a chip has in its ROM: `heap` is without it
+    import machine  # noqa: F401
+    import network  # noqa: F401
+
     for name in ("chip", "otaboot", "start"):
         sys.modules.pop(name, None)
     gc.collect()
