@@ -149,7 +149,7 @@ def test_what_was_punched_is_all_there_before_anything_is_damaged() -> None:
     assert len(ONCE) == COUNT and len(FILES) >= 2
 
 
-@settings(EXAMPLES, max_examples=120)
+@settings(EXAMPLES, max_examples=60)
 @given(changes=CHANGES)
 def test_a_terminal_lives_on_whatever_its_journal_has_become(changes: list[tuple]) -> None:
     terminal = booted(changed(dict(FILES), changes))
@@ -170,7 +170,7 @@ def test_a_terminal_lives_on_whatever_its_journal_has_become(changes: list[tuple
     assert terminal.restarts == []
 
 
-@settings(EXAMPLES, max_examples=30)
+@settings(EXAMPLES, max_examples=20)
 @given(data=st.sampled_from(list(FILES)), junk=JUNK, name=st.sampled_from(["a.seg", "x", "z.new"]))
 def test_what_is_beside_the_segments_does_not_matter(data: str, junk: bytes, name: str) -> None:
     terminal = booted(changed(dict(FILES), [("write", name, junk)]))
@@ -178,7 +178,7 @@ def test_what_is_beside_the_segments_does_not_matter(data: str, junk: bytes, nam
     assert terminal.agent.punches.take("NEW") == "accepted"
 
 
-@settings(EXAMPLES, max_examples=30)
+@settings(EXAMPLES, max_examples=20)
 @given(bad=st.sets(st.sampled_from(list(FILES))), junk=JUNK)
 def test_segments_that_are_whole_are_sent_whatever_others_have_become(
     bad: set[str], junk: bytes

@@ -10,11 +10,12 @@ from ks_agent import toon
 from ks_driver.files import HostFs
 from ks_simulator import recovery
 from ks_simulator.application import ReleaseError, build, installed_files
-from ks_simulator.compiled import compiled, with_native_code
+from ks_simulator.compiled import with_native_code
 from ks_simulator.keys import RoleKeys, decode_trust, encode_trust, key_id, public_text
 from ks_simulator.loader import stage_0
 from ks_simulator.memory import MemoryFs
 from ks_simulator.provision import device_seed, provision, provision_folder, stage_0_files
+from tests.only_once import Compiler
 
 KEYS = RoleKeys.make()
 TRUST = KEYS.trusted()
@@ -74,14 +75,14 @@ def test_keys_do_not_show_in_a_repr() -> None:
     assert KEYS.server.hex() not in text
 
 
-def test_stage_0_is_bytecode_only_where_all_of_the_application_is() -> None:
+def test_stage_0_is_bytecode_only_where_all_of_the_application_is(compiler: Compiler) -> None:
     def names(files: dict[str, bytes]) -> set[str]:
         return set(stage_0_files(build(files, version="1.0.0", counter=1)))
 
     sources = installed_files()
     assert names(sources) == {"boot.py", "stage0.py"}
     assert names(with_native_code(sources, "x64")) == {"boot.py", "stage0.py"}
-    assert names(compiled(sources)) == {"boot.py", "stage0.mpy"}
+    assert names(compiler(sources)) == {"boot.py", "stage0.mpy"}
 
 
 def test_recovery_is_of_the_kind_of_the_application_and_carries_all_that_it_imports() -> None:
