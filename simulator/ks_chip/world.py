@@ -5,6 +5,7 @@ it has to be. A tester's line is answered by one line, `ok ...` or `error ...`; 
 reads is an event.
 
     pin 4 0                  the world holds pin 4 low
+    wire 13 25 1             pins 13 and 25 are connected, as by a key of a matrix; 0: no more
     uart 1 02303132          bytes that arrive on UART 1
     wifi SSID PASSWORD RSSI  the one network in reach; `wifi` alone: none
     reset | power off | power on | unplug | plug
@@ -19,8 +20,8 @@ Events: `state off|loader|running|halted`, `start N CAUSE`, and what the chip's 
 as `pin 2 1`, `pwm 5 2000`, `oled TEXT`.
 
 The chip's modules (device/) connect to the port in KS_CHIP_CONTROL. They read the lines `pin`,
-`uart`, `wifi` and `cut after N`: first what holds now, ended by `go`, then what changes. What they
-write are events for the testers. `operations N` tells, at a reset, how many they did;
+`wire`, `uart`, `wifi` and `cut after N`: first what holds now, ended by `go`, then what changes.
+What they write are events for the testers. `operations N` tells, at a reset, how many they did;
 `kbd_intr CODE` which byte interrupts the program (3 at a start, -1 for none).
 """
 
@@ -35,7 +36,7 @@ LOCALHOST: Final = "127.0.0.1"
 LINE_BYTES: Final = 64 * 1024
 # What waits for a connection that does not read; it is closed then.
 WAITING_BYTES: Final = 1024 * 1024
-KEPT: Final = ("pin", "wifi")
+KEPT: Final = ("pin", "wire", "wifi")
 FOR_THE_CHIP: Final = ("operations", "kbd_intr")
 # How long the last words of a program that has ended may take.
 LAST_WORDS_S: Final = 1.0
@@ -91,10 +92,12 @@ class World:
             _send(writer, text)
 
     def hold(self, words: list[str]) -> None:
-        """Change the world: `pin`, `wifi` and `uart` as above. Raises BadCommand."""
+        """Change the world: `pin`, `wire`, `wifi` and `uart` as above. Raises BadCommand."""
         check(words)
         if words[0] == "pin":
             self._held["pin", words[1]] = " ".join(words)
+        elif words[0] == "wire":
+            self._held["wire", " ".join(words[1:3])] = " ".join(words)
         elif words[0] == "wifi":
             self._held["wifi", ""] = " ".join(words)
         self.tell_device(" ".join(words))
@@ -164,11 +167,16 @@ class World:
 
 
 def check(words: list[str]) -> None:
-    """Raises BadCommand for a `pin`, `uart` or `wifi` line that is none."""
+    """Raises BadCommand for a `pin`, `wire`, `uart` or `wifi` line that is none."""
     try:
         if words[0] == "pin" and len(words) == 3:
             int(words[1])
             if words[2] in ("0", "1"):
+                return
+        elif words[0] == "wire" and len(words) == 4:
+            int(words[1])
+            int(words[2])
+            if words[3] in ("0", "1"):
                 return
         elif words[0] == "uart" and len(words) == 3:
             int(words[1])

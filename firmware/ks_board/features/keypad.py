@@ -1,9 +1,9 @@
 """A matrix of keys, and PINs entered with it: digits, ended by `#`, taken back by `*`.
 
 Data sheet: Parallax, 4x4 Matrix Membrane Keypad (#27899), v1.2, "How it Works": a key connects its
-row and its column; "Key Specifications" of an earlier version: it bounces for 5 ms at most. One
-row after the other is pulled low, the columns are read; they are pulled up, by resistors where the
-pin cannot (GPIO 34 to 39 of the ESP32). Rows are open drain, so that two keys short nothing.
+row and its column; "Key Specifications" of an earlier version: it bounces for 5 ms at most. All
+rows are low until a column is, then one after the other alone. Columns are pulled up, by resistors
+where the pin cannot (GPIO 34 to 39 of the ESP32). Rows are open drain: two keys short nothing.
 
 The credential is the PIN. Digits are in no log and on no display: `pin` events have asterisks.
 A to D, where there are such keys, choose the direction of the next punch.
@@ -20,7 +20,7 @@ DIRECTIONS = {"A": "IN", "B": "OUT", "C": "BREAK_START", "D": "BREAK_END"}
 
 
 def make(pins, options, desk):
-    rows = [Pin(number, Pin.OPEN_DRAIN, value=1) for number in _all(pins["rows"])]
+    rows = [Pin(number, Pin.OPEN_DRAIN, value=0) for number in _all(pins["rows"])]
     cols = [Pin(number, Pin.IN, Pin.PULL_UP) for number in _all(pins["cols"])]
     keys = options.get("keys", "123456789*0#")
     if len(keys) != len(rows) * len(cols):
@@ -73,6 +73,9 @@ class Keypad:
 
     def _scan(self):
         """Which key is down; MANY for more than one: with three, a fourth would seem to be."""
+        if all([col.value() for col in self._cols]):
+            return NONE
+        self._drive(1)
         found = NONE
         index = 0
         for row in self._rows:
@@ -82,7 +85,12 @@ class Keypad:
                     found = index if found == NONE else MANY
                 index += 1
             row.value(1)
+        self._drive(0)
         return found
+
+    def _drive(self, level):
+        for row in self._rows:
+            row.value(level)
 
 
 class Entry:

@@ -187,10 +187,18 @@ def test_letters_choose_the_direction_of_the_punch():
     assert directions[-1] == "BREAK_END"
 
 
-def test_rows_are_open_drain_and_rest_high():
-    typed("1#")
+def test_rows_are_open_drain_and_rest_low_without_being_touched():
+    bench = typed("1#")
     for number in ROWS:
-        assert (Pin.of(number).mode, Pin.of(number).level) == (Pin.OPEN_DRAIN, 1)
+        Pin.of(number).history.clear()
+
+    async def story(bench):
+        await bench.pass_ms(1000)
+
+    bench.play(story)
+    for number in ROWS:
+        assert Pin.of(number).history == []
+        assert (Pin.of(number).mode, Pin.of(number).level) == (Pin.OPEN_DRAIN, 0)
     for number in COLS:
         assert (Pin.of(number).mode, Pin.of(number).pull) == (Pin.IN, Pin.PULL_UP)
 
