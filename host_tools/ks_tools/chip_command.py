@@ -54,6 +54,7 @@ def run(
     """
     if pty is not None and tcp:
         raise typer.BadParameter("either a pty or TCP")
+    from ks_chip.flash import WrongSize
     from ks_chip.rack import run_chips
 
     setups = _setups(board, flash, count, mac, control)
@@ -69,6 +70,8 @@ def run(
         asyncio.run(live())
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except WrongSize as error:
+        raise ToolError(str(error)) from None
     return 0
 
 

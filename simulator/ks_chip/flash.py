@@ -19,6 +19,10 @@ class PowerLost(Exception):
     """The operations that were allowed are done, and half of the next one is."""
 
 
+class WrongSize(ValueError):
+    """A file that is no flash of that size."""
+
+
 class OutOfFlash(ValueError):
     """An address beyond the end, or an erase that is not of whole sectors."""
 
@@ -52,7 +56,7 @@ class Operations:
 class Flash:
     """A flash of `size` bytes in a file, which is made, all erased, when it is not there.
 
-    Raises ValueError for a file of another size.
+    Raises WrongSize for a file of another size.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -64,7 +68,7 @@ class Flash:
                 for _ in range(size // SECTOR_BYTES):
                     made.write(BLANK_SECTOR)
         if path.stat().st_size != size:
-            raise ValueError(f"{path} is no flash of {size} bytes")
+            raise WrongSize(f"{path} is no flash of {size} bytes")
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), size)
         self.operations = Operations()

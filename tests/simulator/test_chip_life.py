@@ -11,7 +11,7 @@ import pytest
 
 from ks_chip.boot import TABLE_OFFSET
 from ks_chip.client import Control
-from ks_chip.flash import Flash
+from ks_chip.flash import Flash, WrongSize
 from ks_chip.rack import Place, Rack, mac_after, mac_of
 from ks_chip.sync import SYNC_FRAME
 from ks_chip.world import BadCommand
@@ -306,5 +306,5 @@ def test_a_rack_whose_port_cannot_be_had_says_so(tmp_path: Path) -> None:
 
 def test_a_flash_of_another_size_is_refused(tmp_path: Path) -> None:
     Flash(tmp_path / "flash.bin", FLASH_BYTES // 2).close()
-    with pytest.raises(ValueError, match="no flash of"), Rack([setup(tmp_path)]):
+    with pytest.raises(WrongSize, match="no flash of"), Rack([setup(tmp_path)]):
         pass
