@@ -14,7 +14,7 @@ from littlefs import LittleFS
 from ks_agent import signing, toon
 from ks_agent.store import as_text
 from ks_simulator.keys import CRYPTO, TrustedKey, public_text
-from ks_tools.device_link import DeviceRefused, LinkLost, Proof, Told
+from ks_tools.device_link import DeviceRefused, DeviceSilent, LinkLost, Proof, Told
 from ks_tools.factory.errors import Interrupted
 from ks_tools.factory.esptool import Chip
 from ks_tools.image_folder import ImageFolder
@@ -132,7 +132,7 @@ class FakeLink:
     def _do(self, name: str, work: Callable[[], Any]) -> Any:
         unit = self._unit
         if unit.sealed or not unit.is_flashed:
-            raise LinkLost("nobody answers")
+            raise DeviceSilent("nobody answers")
         return unit.perform(name, work, LinkLost)
 
     def hello(self, wait_s: float = 1.0) -> Told:

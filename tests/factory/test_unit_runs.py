@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ks_simulator.keys import public_text
-from ks_tools.device_link import DeviceRefused
+from ks_tools.device_link import DeviceRefused, DeviceSilent
 from ks_tools.factory.errors import Interrupted, StationFailed, UnitFailed
 from ks_tools.factory.run import UnitRun, Verdict
 from ks_tools.factory.steps import DONE, NAMES, REJECT, REWORK
@@ -183,6 +183,16 @@ def test_a_flash_that_keeps_nothing_is_a_reject(world: World) -> None:
     unit = world.unit()
     unit.faults["verify"] = UnitFailed("the flash does not hold what was written")
     assert world.plug(unit) is Verdict.FAIL
+
+
+def test_firmware_that_is_silent_is_written_anew_once_and_then_a_reject(world: World) -> None:
+    unit = world.unit()
+    unit.faults["hello"] = DeviceSilent("no answer to hello")
+    assert world.plug(unit) is Verdict.WAIT
+    assert world.record(unit).step == "identified"
+    unit.faults["hello"] = DeviceSilent("no answer to hello")
+    assert world.plug(unit) is Verdict.FAIL
+    assert world.record(unit).reason == "written twice, and it does not start: see its log"
 
 
 def test_burnt_fuses_are_a_reject(world: World) -> None:

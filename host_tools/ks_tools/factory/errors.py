@@ -2,6 +2,7 @@
 
 FactoryError (a ToolError)
     Interrupted     cable, power, Ctrl-C: the next run goes on where this one was
+    Silent          its firmware does not answer: once it is written anew, then it is a reject
     UnitFailed      the unit is at fault: it becomes a reject
     StationFailed   the station is at fault, the unit waits: no paper, no server, no serial number
     Refused         nothing was done, on purpose: the board belongs to somebody
@@ -18,6 +19,10 @@ class FactoryError(ToolError):
 
 class Interrupted(FactoryError):
     """Cable, power or Ctrl-C."""
+
+
+class Silent(FactoryError):
+    """Its firmware does not answer."""
 
 
 class UnitFailed(FactoryError):

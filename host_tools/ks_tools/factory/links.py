@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..device_link import DeviceLink, DeviceRefused, DeviceSilent, LinkError, LinkLost
-from .errors import Interrupted, UnitFailed
+from .errors import Interrupted, Silent, UnitFailed
 
 Open = Callable[[str, Callable[[str], None]], Any]
 
@@ -24,8 +24,10 @@ def told_as_the_factorys() -> Iterator[None]:
     """A port that is gone interrupts; a terminal that refuses, or answers wrongly, has failed."""
     try:
         yield
-    except (LinkLost, DeviceSilent) as error:
+    except LinkLost as error:
         raise Interrupted(str(error)) from None
+    except DeviceSilent as error:
+        raise Silent(str(error)) from None
     except DeviceRefused as error:
         raise UnitFailed(f"{error.code}: {error.text}") from None
     except LinkError as error:

@@ -3,7 +3,7 @@
 | its firmware says       | its record says           | it goes on                              |
 |-------------------------|---------------------------|-----------------------------------------|
 | nothing                 | whitelisted or later      | after `sealed`, if its flash is sealed  |
-| nothing                 | anything else             | with `flashed`, once; then it is lost   |
+| nothing                 | anything else             | with `flashed`                          |
 | blank                   | it has a key              | with `keyed`: somebody has erased it    |
 | another key             | it has a key              | with `keyed`                            |
 | the key                 | not proven yet or later   | with the next step                      |
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import contents
-from .errors import Interrupted, UnitFailed
+from .errors import Interrupted, Silent, UnitFailed
 from .steps import number
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def resume(run: UnitRun) -> None:
         return
     try:
         told = run.hello()
-    except Interrupted:
+    except Silent:
         run.close_link()
         run.go_back("identified", "its firmware does not answer")
         return

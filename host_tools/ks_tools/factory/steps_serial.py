@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ks_simulator.keys import SEED_BYTES, public_text
 
 from ..device_link import DeviceSilent
-from .errors import UnitFailed
+from .errors import Silent, UnitFailed
 from .feature_tests import Bench, test_unit
 
 if TYPE_CHECKING:
@@ -21,11 +21,24 @@ SETUP_CHARACTERS: Final = 12
 
 def booted(run: UnitRun) -> dict[str, Any]:
     """The first word of its firmware, which is the image's."""
-    told = run.hello()
+    told = _first_word(run)
     release = run.line.image.facts["release"]["fw2"]
     if told.release and told.release != release:
         raise UnitFailed(f"it runs release {told.release}, and {release} was written")
     return {"release": told.release, "micropython": told.micropython, "heap": told.heap}
+
+
+def _first_word(run: UnitRun) -> Any:
+    """Raises Silent once, so that it is written anew at its next run; then UnitFailed."""
+    try:
+        return run.hello()
+    except Silent as error:
+        run.close_link()
+        unit = run.unit
+        if run.store.failures(unit, "booted"):
+            raise UnitFailed("written twice, and it does not start: see its log") from None
+        run.go_back("identified", str(error))
+        raise
 
 
 def tested(run: UnitRun) -> dict[str, Any]:

@@ -176,6 +176,16 @@ class Store:
         with self._lock:
             return serials.last - self._next_number(serials) + 1
 
+    def failures(self, unit: Unit, step: str) -> int:
+        """How often a step has failed since the unit was begun, or reworked."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT count(*) FROM attempt WHERE mac = ? AND chip = ? AND generation = ?"
+                " AND step = ? AND outcome = 'failed'",
+                (unit.mac, unit.chip, unit.generation, step),
+            ).fetchone()
+            return int(row[0])
+
     # -- one unit --------------------------------------------------------------------------------
 
     def claim(self, mac: str, chip: str, board: str, desk: Desk) -> Unit:
