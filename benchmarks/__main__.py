@@ -1,7 +1,8 @@
 """`python -m benchmarks [TOPIC...] [--output FILE] [--readme FILE] [--crypto FILE]`: measure.
 
 A topic may also be the first part of some topics' names: `crypto` for `crypto/time` and the others.
-Without topics all are measured and benchmarks/latest.json is written. `--readme` puts the figures
+Without topics all are measured. benchmarks/latest.json keeps what was measured last, and where only
+some topics are measured, the figures of the others come from it. `--readme` puts the figures
 between the marks in a Markdown file; `--crypto` puts those of the crypto into another one, so that
 the first has only those that have a goal. The exit status is 1 when a goal is missed.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .figure import Figure, Unavailable, write
+from .figure import Figure, Unavailable, read, write
 from .readme import write_block
 from .registry import TOPICS
 
@@ -31,24 +32,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
-    figures: list[Figure] = []
+    # What is not measured now stays as it was measured last.
+    topics = read(LATEST) if chosen.topics else {}
+    measured: list[Figure] = []
     for name in chosen.topics or TOPICS:
         start = time.monotonic()
         try:
-            figures += TOPICS[name]()
+            topics[name] = list(TOPICS[name]())
+            measured += topics[name]
         except Unavailable as reason:
             console.print(f"{name}: left out: {reason}", markup=False)
         else:
             console.print(f"{name}: {time.monotonic() - start:.0f} s", style="dim")
-    console.print(_table(figures))
-    output = chosen.output or (None if chosen.topics else LATEST)
-    if output is not None:
-        write(output, figures)
+    console.print(_table(measured))
+    topics = {name: topics[name] for name in TOPICS if name in topics}
+    write(chosen.output or LATEST, topics)
+    figures = [figure for found in topics.values() for figure in found]
     if chosen.readme is not None:
         write_block(chosen.readme, [figure for figure in figures if _is_for_all(figure)])
     if chosen.crypto is not None:
         write_block(chosen.crypto, [figure for figure in figures if _is_crypto(figure)])
-    missed = [figure.name for figure in figures if not figure.ok]
+    missed = [figure.name for figure in measured if not figure.ok]
     if missed:
         console.print(f"missed: {', '.join(missed)}", style="bold red")
     return 1 if missed else 0

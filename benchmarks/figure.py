@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,6 +49,15 @@ class Figure:
         return cls(name, value, unit, goal=at_most, ok=at_most is None or value <= at_most)
 
 
-def write(path: Path, figures: Sequence[Figure]) -> None:
-    """The figures as a JSON list."""
-    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+def write(path: Path, topics: Mapping[str, Sequence[Figure]]) -> None:
+    """The figures of each topic as JSON."""
+    found = {name: [asdict(figure) for figure in figures] for name, figures in topics.items()}
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, list[Figure]]:
+    """What `write` has written; nothing where it never has."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: [Figure(**fields) for fields in figures] for name, figures in found.items()}

@@ -31,25 +31,24 @@ def test_a_size_is_ok_up_to_its_goal() -> None:
     assert Figure.limited("size", 451, "bytes").ok
 
 
-def test_all_topics_are_written_as_a_list_of_figures(
+def test_all_topics_are_written_with_their_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     latest = tmp_path / "latest.json"
     monkeypatch.setattr(program, "LATEST", latest)
     monkeypatch.setattr(program, "TOPICS", {"fake": lambda: topic(SPEED), "missing": missing})
     assert program.main([]) == 0
-    assert json.loads(latest.read_text()) == [
-        {
-            "name": "fake/speed",
-            "value": 1234.6,
-            "unit": "runs/s",
-            "peer": "another",
-            "ratio": 0.1235,
-            "goal": None,
-            "ok": True,
-            "goal_ratio": None,
-        }
-    ]
+    speed = {
+        "name": "fake/speed",
+        "value": 1234.6,
+        "unit": "runs/s",
+        "peer": "another",
+        "ratio": 0.1235,
+        "goal": None,
+        "ok": True,
+        "goal_ratio": None,
+    }
+    assert json.loads(latest.read_text()) == {"fake": [speed]}
     shown = capsys.readouterr().out
     assert "fake/speed" in shown
     assert "missing: left out: there is no chip" in shown
@@ -63,17 +62,27 @@ def test_a_missed_goal_is_named_and_ends_with_1(
     chosen = tmp_path / "chosen.json"
     assert program.main(["fake", "--output", str(chosen)]) == 1
     assert "missed: fake/size" in capsys.readouterr().out
-    assert [entry["ok"] for entry in json.loads(chosen.read_text())] == [True, False]
+    assert [entry["ok"] for entry in json.loads(chosen.read_text())["fake"]] == [True, False]
 
 
-def test_some_topics_alone_do_not_replace_the_latest_figures(
+def test_what_is_not_measured_anew_stays_as_it_was_measured_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latest = tmp_path / "latest.json"
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n", "utf-8")
     monkeypatch.setattr(program, "LATEST", latest)
-    monkeypatch.setattr(program, "TOPICS", {"fake": lambda: topic(SPEED)})
-    assert program.main(["fake"]) == 0
-    assert not latest.exists()
+    small, large = Figure.limited("size", 1, "bytes"), Figure.limited("size", 22, "bytes")
+    topics = {"old": lambda: topic(small), "new": lambda: topic(SPEED)}
+    monkeypatch.setattr(program, "TOPICS", topics)
+    assert program.main(["old"]) == 0
+    assert program.main(["new", "--readme", str(readme)]) == 0
+    assert "| 1 bytes |" in readme.read_text("utf-8")
+    monkeypatch.setattr(program, "TOPICS", {"old": lambda: topic(large), "new": missing})
+    assert program.main(["old", "--readme", str(readme)]) == 0
+    assert "| 22 bytes |" in readme.read_text("utf-8")
+    assert "fake/speed" in readme.read_text("utf-8")
+    assert list(json.loads(latest.read_text())) == ["old", "new"]
 
 
 def test_an_unknown_topic_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
