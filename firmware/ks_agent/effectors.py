@@ -189,14 +189,16 @@ class Effectors:
             self._begin_erasing(cmd1)
 
     def finish_config_trial(self, applied):
-        """The trial of APPLY_CONFIG is over."""
+        """The trial of APPLY_CONFIG is over, or that of a person at the terminal: without CMD1."""
         agent = self._agent
         cmd1 = agent.config.cmd1
         if applied:
             config_changes.accept(agent.config, agent.store)
-            self.commands.finish(cmd1, OK, "applied")
+            outcome = OK, "applied"
         else:
-            self.commands.finish(cmd1, ERROR, "the old configuration is back")
+            outcome = ERROR, "the old configuration is back"
+        if cmd1:
+            self.commands.finish(cmd1, *outcome)
         config_changes.end_trial(agent.config, agent.store)
 
     def settle_rotation(self):

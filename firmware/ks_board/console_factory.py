@@ -73,7 +73,6 @@ class FactoryDesk:
     async def _hello(self, request):
         if self._sealed_d1 is not None:
             return sealed_hello(self._facts, self._sealed_d1)
-        gc.collect()
         fields = dict(self._facts, STATE="blank", HEAP=str(free_bytes()))
         if self._identity.seed is not None:
             fields["STATE"] = "keyed"
@@ -171,4 +170,7 @@ def sealed_hello(facts, d1):
 
 def free_bytes():
     """Of the Python heap; 0 where it has no limit."""
-    return gc.mem_free() if hasattr(gc, "mem_free") else 0
+    if not hasattr(gc, "mem_free"):
+        return 0
+    gc.collect()
+    return gc.mem_free()

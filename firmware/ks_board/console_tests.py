@@ -4,7 +4,6 @@ What a reading must be is the host's affair (board.toml): here it is only taken.
 """
 
 import asyncio
-import gc
 import time
 
 from .console_refusal import NO_RADIO, TEST_FAILED, UNKNOWN_OP, Refusal
@@ -30,7 +29,6 @@ class Tester:
         if name == "clock":
             return await self._clock()
         if name == "memory":
-            gc.collect()
             free = self._ports.board.memory_free_bytes()
             return {"FREE": str(free if free is not None else 0)}
         if name == "wifi":

@@ -38,7 +38,7 @@ ANSWER_S: Final = 2.0
 TRIES: Final = 4
 BOOT_S: Final = 15.0
 JOIN_S: Final = 20.0
-KEY_S: Final = 15.0
+KEY_S: Final = 4.0
 SETUP_S: Final = 150.0
 # A line of the terminal's is at most 400 bytes, and half of one waits safely in its 260.
 CA_PART: Final = 180
@@ -97,13 +97,22 @@ class DeviceLink:
     """One conversation with the terminal at `port`, a device or a URL of pyserial (`socket://`).
 
     `on_console` is given each line that is no answer: what runs on the terminal may print.
+    `patience`: a factor for how long an answer is waited for; `tries`: how often it is asked for.
     """
 
     def __init__(
-        self, port: str, *, baud: int = BAUD, on_console: Callable[[str], None] | None = None
+        self,
+        port: str,
+        *,
+        baud: int = BAUD,
+        on_console: Callable[[str], None] | None = None,
+        patience: float = 1.0,
+        tries: int = TRIES,
     ) -> None:
         self.port = port
         self._baud = baud
+        self._patience = patience
+        self._tries = tries
         self._reader = LineReader(on_console or (lambda text: None))
         self._seq = 0
         self._serial: Any = None
@@ -149,7 +158,7 @@ class DeviceLink:
         # A place to begin where no answer from before can be taken for one of these.
         self._seq = secrets.randbelow(FIRST_SEQ_MOST)
         session = secrets.token_hex(8)
-        tries = max(1, round(wait_s / ANSWER_S * 2))
+        tries = max(self._tries, round(wait_s / ANSWER_S * 2))
         answer = self._call("hello", {"SESSION": session}, ANSWER_S / 2, tries)
         if answer.get("SESSION") != session:
             raise LinkError(f"{self.port}: an answer to somebody else")
@@ -255,7 +264,7 @@ class DeviceLink:
         return _text(self._call("setup", fields, SETUP_S, 2), "TEXT")
 
     def _call(
-        self, op: str, fields: Message, answer_s: float = ANSWER_S, tries: int = TRIES
+        self, op: str, fields: Message, answer_s: float = ANSWER_S, tries: int = 0
     ) -> dict[str, Any]:
         self._seq += 1
         request = {**fields, "OP": op, "SEQ": str(self._seq)}
@@ -264,9 +273,9 @@ class DeviceLink:
         except ValueError as error:
             raise LinkError(f"{op}: {error}") from None
         try:
-            for _ in range(tries):
+            for _ in range(tries or self._tries):
                 self._send(lines)
-                answer = self._await(str(self._seq), answer_s)
+                answer = self._await(str(self._seq), answer_s * self._patience)
                 if answer is not None:
                     return _checked(answer)
         except OSError as error:

@@ -130,12 +130,15 @@ class PtyStream:
         asyncio.get_running_loop().add_reader(fd, self._ready.set)
 
     async def read(self) -> bytes:
-        await self._ready.wait()
-        self._ready.clear()
-        try:
-            return self._spoil(os.read(self._fd, 4096)) or b"\n"
-        except OSError:
-            return b""
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            try:
+                return self._spoil(os.read(self._fd, 4096)) or b"\n"
+            except BlockingIOError:
+                continue
+            except OSError:
+                return b""
 
     def write(self, data: bytes) -> None:
         kept = self._spoil(data)
@@ -150,6 +153,7 @@ def on_a_pty(
     """A terminal that restarts by itself behind a pty; gives the path for the host."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
+    os.set_blocking(ours, False)
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 

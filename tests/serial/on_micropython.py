@@ -10,8 +10,6 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from ks_crypto.port import Ed25519Crypto
-
 from ks_agent.ports import Ports
 from ks_board.console import Console
 from ks_board.console_factory import FactoryDesk
@@ -19,6 +17,7 @@ from ks_board.console_facts import facts
 from ks_board.console_stream import StdStream
 from ks_board.console_tests import Tester
 from ks_board.desk import Desk
+from ks_crypto.port import Ed25519Crypto
 from ks_driver.files import HostFs, HostVault
 from ks_driver.host import TABLE_PATH, HostBoard, HostClock, HostPartition, HostRng
 
@@ -44,7 +43,7 @@ class Radio:
         return -40 - len(name) - len(password)
 
 
-async def live(folder: str) -> "str | None":
+async def live(folder: str) -> str:
     fs, rng = HostFs(folder), Rng()
     crypto = Ed25519Crypto(fs, TABLE_PATH)
     vault = HostVault(folder + "/nvs")
@@ -52,9 +51,9 @@ async def live(folder: str) -> "str | None":
     told = facts(fs, b"\x30\xae\xa4\x01\x02\x03", {"NAME": "ks_clock", "CHIP": "esp32"}, "a", 1)
     desk = FactoryDesk(ports, told, Tester(ports, Desk()), Radio(rng))
     print("not provisioned: the factory's console")
-    reason: "str | None" = await Console(StdStream(), desk).run()
+    reason = await Console(StdStream(), desk).run()
     print("leaving:", reason)
-    return reason
+    return str(reason)
 
 
 sys.exit(RESTART if asyncio.run(live(sys.argv[2])) == "restart" else 0)

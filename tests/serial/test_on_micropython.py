@@ -32,7 +32,7 @@ def terminal(program: Path, architecture: str, folder: Path) -> Iterator[tuple[s
     tty.setraw(theirs)
     heap = f"heapsize={HEAPS[architecture]}"
     script = ROOT / "tests" / "serial" / "on_micropython.py"
-    command = [program, "-X", heap, script, ROOT / "firmware", folder]
+    command: list[str | Path] = [program, "-X", heap, script, ROOT / "firmware", folder]
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:

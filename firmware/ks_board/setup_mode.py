@@ -1,0 +1,216 @@
+"""Setup mode: ten minutes in which a person at the terminal may give it another Wi-Fi network.
+
+A boot of its own, asked for by holding the button: over the terminal's own network (WPA2, with the
+password of its label) on one page, or over the serial line with `ks setup`. Punches wait until it
+is over.
+"""
+
+import asyncio
+
+from ks_agent import factory
+from ks_agent.errors import KsError, Malformed
+from ks_agent.ports import random_hex
+
+from .console import Console
+from .console_factory import sealed_hello
+from .console_refusal import JOIN_FAILED, SEALED, Refusal
+from .console_text import check_network, text_of
+from .setup_page import MAX_HEAD_BYTES, BadRequest, Page, body_length, refusal
+
+LASTS_S = 600
+# After a network was kept: for the person to read it.
+LINGER_S = 8
+HTTP_PORT = 80
+CLIENT_S = 10
+MAX_CLIENTS = 4
+TOKEN_BYTES = 16
+FLUSH_S = 0.05
+SSID_BYTES = 32
+
+
+class SetupDesk:
+    """What the console does in setup mode: `hello`, `setup`, and `restart` to end it."""
+
+    def __init__(self, facts, d1, trial):
+        self._facts = facts
+        self._d1 = d1
+        self._trial = trial
+        self._ending = None
+        self.over = asyncio.Event()
+        self.reason = None
+
+    async def perform(self, op, request):
+        if op == "hello":
+            return sealed_hello(self._facts, self._d1)
+        if op == "setup":
+            name, password = text_of(request, "WIFI_SSID"), text_of(request, "WIFI_PASSWORD")
+            if self._trial.is_trying():
+                raise Refusal(JOIN_FAILED, "another network is being tried")
+            if not await self._trial.attempt(name, password):
+                raise Refusal(JOIN_FAILED, self._trial.text)
+            return {"TEXT": self._trial.text}
+        if op == "restart":
+            self.reason = "restart"
+            self._ending = asyncio.create_task(self._end())
+            return {}
+        raise Refusal(SEALED, "the terminal is provisioned")
+
+    async def _end(self):
+        await asyncio.sleep(FLUSH_S)
+        self.over.set()
+
+
+class SetupMode:
+    """`stream`: the console's; `point`: see console_radio.AccessPoint; `trial`: a NetworkTrial."""
+
+    def __init__(self, ports, facts, trial, stream, point, port=HTTP_PORT, lasts_s=LASTS_S):
+        self._ports = ports
+        self._trial = trial
+        self._point = point
+        self._port = port
+        self._lasts_s = lasts_s
+        self._d1 = d1_of(ports.fs)
+        self._over = asyncio.Event()
+        self._console = Console(stream, SetupDesk(facts, self._d1, trial))
+        self._page = None
+        self._clients = 0
+        self._tries = []
+
+    async def run(self):
+        """Until a network is kept or the time is over."""
+        tasks = [asyncio.create_task(self._serve_console()), asyncio.create_task(self._time())]
+        server = None
+        try:
+            server = await self._open()
+            await self._over.wait()
+        finally:
+            for task in tasks + self._tries:
+                task.cancel()
+            if server is not None:
+                server.close()
+            self._point.close()
+
+    async def _serve_console(self):
+        if await self._console.run() is not None:  # else the cable is gone
+            self._over.set()
+
+    async def _time(self):
+        for _ in range(self._lasts_s):
+            if self._trial.kept:
+                await asyncio.sleep(LINGER_S)
+                break
+            await asyncio.sleep(1)
+        self._over.set()
+
+    async def _open(self):
+        """The access point and its page. Without a password of the factory's there is none."""
+        password = self._ports.vault.get("setup")
+        show = self._ports.board.show
+        if password is None:
+            show("setup_mode", {"WIFI": "none"})
+            return None
+        name = self._d1[:SSID_BYTES]
+        try:
+            address = self._point.open(name, password.decode())
+            token = random_hex(self._ports.rng, TOKEN_BYTES)
+            self._page = Page(address, self._d1, token, self._trial, self._begin)
+            server = await asyncio.start_server(self._client, address, self._port)
+        except OSError as error:  # the serial line is still there
+            show("setup_mode", {"WIFI": "failed", "ERROR": str(error.args[0])})
+            return None
+        show("setup_mode", {"WIFI": name, "PAGE": "http://%s/" % address})
+        return server
+
+    def _begin(self, name, password):
+        """The page's: start a try. Raises ValueError."""
+        try:
+            check_network(name, password)
+        except Malformed as error:
+            raise ValueError(str(error))
+        self._tries = [asyncio.create_task(self._trial.attempt(name, password))]
+
+    async def _client(self, reader, writer):
+        self._clients += 1
+        try:
+            if self._clients <= MAX_CLIENTS:
+                await asyncio.wait_for(self._converse(reader, writer), CLIENT_S)
+        except (OSError, asyncio.TimeoutError, EOFError, MemoryError):
+            pass
+        finally:
+            self._clients -= 1
+            await _close(writer)
+
+    async def _converse(self, reader, writer):
+        try:
+            head, rest = await read_head(reader)
+            length = body_length(head)
+            while len(rest) < length:
+                piece = await reader.read(length - len(rest))
+                if not piece:
+                    return
+                rest += piece
+            answer = self._page.answer(head, rest[:length])
+        except BadRequest as refused:
+            answer = refusal(refused)
+        writer.write(answer)
+        await writer.drain()
+
+
+async def _close(writer):
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        pass
+
+
+async def read_head(reader):
+    """(head, what of the body came with it). Raises BadRequest, EOFError."""
+    data = b""
+    while True:
+        piece = await reader.read(512)
+        if not piece:
+            raise EOFError()
+        data += piece
+        end = data.find(b"\r\n\r\n")
+        if end >= 0:
+            return data[:end], data[end + 4 :]
+        if len(data) > MAX_HEAD_BYTES:
+            raise BadRequest(413)
+
+
+def d1_of(fs):
+    """The terminal's id as its records, else the factory's words, have it."""
+    from ks_agent.identity import PATH
+    from ks_agent.store import Store
+
+    record = Store(fs).read_or_none(PATH)
+    if record is None or not isinstance(record.get("D1"), str):
+        try:
+            record = factory.read_factory(fs)
+        except KsError:
+            record = {}
+    return record.get("D1", "terminal")
+
+
+async def live(ports, memory, slot):
+    """ "restart", always: with the new network, or with that of before."""
+    import machine
+
+    from .board_record import read_board
+    from .console_facts import facts
+    from .console_radio import AccessPoint
+    from .console_stream import StdStream
+    from .setup_life import maker
+    from .setup_trial import NetworkTrial
+    from .watchdog import feed_for_ever
+
+    feeding = asyncio.create_task(feed_for_ever())
+    record = read_board(ports.fs)
+    told = facts(ports.fs, machine.unique_id(), record, slot, ports.partition.stage0)
+    trial = NetworkTrial(maker(ports, memory))
+    try:
+        await SetupMode(ports, told, trial, StdStream(), AccessPoint()).run()
+    finally:
+        feeding.cancel()
+    return "restart"
