@@ -25,7 +25,7 @@ from .faults import Faults
 from .flash import Flash, PowerLost
 from .line import Line
 from .models import ROM_BAUD, Model
-from .program import POWER_LOST_STATUS, RESTART_STATUS, WATCHDOG_STATUS, Program
+from .program import POWER_LOST_STATUS, RESTART_STATUS, WATCHDOG_STATUSES, Program
 from .rom_loader import RomLoader
 from .sync import SYNC_FRAME, SyncWatch
 from .world import RELAYED, BadCommand, World
@@ -260,7 +260,7 @@ class Chip:
         await self.world.last_words()
         if status == RESTART_STATUS:
             await self.boot(Cause.SOFT)
-        elif status == WATCHDOG_STATUS:
+        elif status in WATCHDOG_STATUSES:
             await self.boot(Cause.WATCHDOG)
         elif status == POWER_LOST_STATUS:
             await self._lose_power()

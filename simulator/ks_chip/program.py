@@ -14,7 +14,8 @@ from ks_simulator.children import bound_to_parent
 
 RESTART_STATUS: Final = 75  # machine.reset()
 POWER_LOST_STATUS: Final = 77  # in the middle of a flash operation
-WATCHDOG_STATUS: Final = -signal.SIGALRM
+# By that signal itself, or behind a shell that ran the interpreter.
+WATCHDOG_STATUSES: Final = (-signal.SIGALRM, 128 + signal.SIGALRM)
 PIECE_BYTES: Final = 4096
 # What waits for a program that does not read its UART; more of it is lost.
 INPUT_BYTES: Final = 64 * 1024

@@ -204,13 +204,14 @@ def test_a_second_host_is_not_let_in_over_tcp(tmp_path: Path) -> None:
 def test_the_program_learns_what_holds_before_it_starts_and_what_changes(
     place: Place, control: Control
 ) -> None:
-    for command in ("pin 4 0", "pin 5 1", "pin 4 1", "wifi home%20net  -60", "cut after 700"):
+    told = ("pin 4 0", "pin 5 1", "pin 4 1", "wire 6 7 1", "wifi home%20net  -60", "cut after 700")
+    for command in told:
         control.ask(command)
     with port(place) as line:
         control.ask("reset")
         heard = hear(line, "cause")
         held = [text[5:] for text in heard.splitlines() if text.startswith("held ")]
-        assert sorted(held) == ["cut after 700", "pin 4 1", "pin 5 1", "wifi home%20net  -60"]
+        assert sorted(held) == sorted(told[1:])
         line.write(b"world\n")
         hear(line, "heard world")
         control.ask("uart 1 0203")
@@ -248,7 +249,8 @@ def test_a_program_that_loses_its_power_in_the_flash_leaves_the_chip_off(
 @pytest.mark.parametrize(
     "command",
     [
-        "pin", "pin 4", "pin x 0", "pin 4 2", "uart 1 xyz", "wifi a", "wifi a b c", "cut",
+        "pin", "pin 4", "pin x 0", "pin 4 2", "wire 4 5", "wire 4 5 2", "uart 1 xyz", "wifi a",
+        "wifi a b c", "cut",
         "cut after", "cut after x", "cut after 1 z", "power", "power up", "noise", "noise -1",
         "slow x", "garbage", "garbage -1", "nonsense",
     ],
