@@ -27,6 +27,7 @@ from . import (
     punches_command,
     release_command,
     rollout_command,
+    security_command,
     serve,
     setup_command,
     simulate,
@@ -84,6 +85,7 @@ app.add_typer(employees_command.app, name="employees")
 app.add_typer(sites_command.app, name="sites")
 app.add_typer(tokens_command.app, name="tokens")
 app.add_typer(whitelist_command.app, name="whitelist")
+app.add_typer(security_command.app, name="security")
 app.add_typer(chip_command.app, name="chip")
 
 

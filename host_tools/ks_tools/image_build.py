@@ -26,6 +26,7 @@ from .console import ToolError
 from .image_folder import FACTORY, FACTS, Part, part_of
 from .image_micropython import MicroPythonImage
 from .image_partitions import TABLE_OFFSET, table
+from .security_signature import signature_of
 from .workspace import read_trust
 
 # Lets a factory write a private key that it has made itself (option B); see docs/factory.md.
@@ -38,7 +39,10 @@ SPARE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be built. `architecture`: of the native code; the board's, for a chip."""
+    """What is to be built. `architecture`: of the native code; the board's, for a chip.
+
+    `own_micropython`: built for the security levels, which a stock image is not.
+    """
 
     board: Board
     micropython: MicroPythonImage
@@ -46,6 +50,7 @@ class Order:
     architecture: str
     trust: Path | None = None
     allow_injection: bool = False
+    own_micropython: bool = False
 
     @property
     def built_for(self) -> str:
@@ -128,8 +133,10 @@ def _write_parts(order: Order, vfs: vfs_image.VfsImage, folder: Path) -> list[Pa
     for name, _, _, data in contents:
         (folder / f"{name}.bin").write_bytes(data)
     places = [(offset, folder / f"{name}.bin") for name, offset, _, _ in contents]
-    _merge(board, places, folder / FACTORY)
-    # esptool has written the flash's size into the bootloader's header.
+    # A signed bootloader stays as it is; esptool writes the flash's size into others' headers.
+    is_signed = signature_of(order.micropython.bootloader) is not None
+    flash_size = "keep" if is_signed else f"{board.flash // MEGABYTE}MB"
+    _merge(board, flash_size, places, folder / FACTORY)
     start = chip.bootloader_offset
     merged = (folder / FACTORY).read_bytes()
     bootloader = merged[start : start + len(order.micropython.bootloader)]
@@ -139,11 +146,11 @@ def _write_parts(order: Order, vfs: vfs_image.VfsImage, folder: Path) -> list[Pa
     ]
 
 
-def _merge(board: Board, places: list[tuple[int, Path]], target: Path) -> None:
+def _merge(board: Board, flash_size: str, places: list[tuple[int, Path]], target: Path) -> None:
     command = [
         *ESPTOOL, "--chip", board.chip, "merge-bin", "--output", str(target),
         "--flash-mode", "keep", "--flash-freq", "keep",
-        "--flash-size", f"{board.flash // MEGABYTE}MB",
+        "--flash-size", flash_size,
     ]  # fmt: skip
     for offset, path in places:
         command += [hex(offset), str(path)]
@@ -179,6 +186,7 @@ def _facts(
             "tested": image.version in order.board.micropython.versions,
         },
         "trust_sha256": _trust_hash(order.trust),
+        "own_micropython": order.own_micropython,
         "allow_injection": order.allow_injection,
         "vfs": {"used": vfs.used_bytes, "free": vfs.free_bytes, "of": _sizes(order)},
         "parts": image_folder.as_json(parts),

@@ -43,6 +43,13 @@ InjectionOption = Annotated[
     bool,
     typer.Option("--allow-injection", help="Let the factory write keys that it made (option B)."),
 ]
+OwnOption = Annotated[
+    bool,
+    typer.Option(
+        "--own-micropython",
+        help="MicroPython is of your own building, for `ks security` (docs/security.md).",
+    ),
+]
 SoftwareOption = Annotated[
     str,
     typer.Option(
@@ -71,6 +78,7 @@ def build(
     version: VersionOption = "1.0.0",
     built: BuiltOption = "",
     allow_injection: InjectionOption = False,
+    own_micropython: OwnOption = False,
     for_software_chip: SoftwareOption = "",
     data: DataOption = None,
     offline: OfflineOption = None,
@@ -100,7 +108,9 @@ def build(
         if release
         else image_release.made_release(workspace, architecture, version, built)
     )
-    order = image_build.Order(found, downloaded, made, architecture, trust, allow_injection)
+    order = image_build.Order(
+        found, downloaded, made, architecture, trust, allow_injection, own_micropython
+    )
     facts = image_build.build_image(order, output)
     if as_json:
         show_json(facts)

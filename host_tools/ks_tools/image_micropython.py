@@ -20,6 +20,7 @@ from .board_file import Board
 from .boards_chips import CHIPS
 from .console import ToolError
 from .image_partitions import TABLE_OFFSET
+from .security_signature import signature_end
 
 APP_OFFSET: Final = 0x10000
 _CHIP_ID: Final = 12  # in the header, two bytes
@@ -85,7 +86,7 @@ def _check_chip(path: Path, data: bytes, board: Board) -> None:
 
 
 def _whole(path: Path, what: str, data: bytes, board: Board) -> bytes:
-    """An image without what follows it in the file, its hash checked."""
+    """An image with its signature, if any, without what follows in the file; its hash checked."""
 
     def read(offset: int, count: int) -> bytes:
         return data[offset : offset + count].ljust(count, b"\xff")
@@ -99,4 +100,4 @@ def _whole(path: Path, what: str, data: bytes, board: Board) -> bytes:
     for _ in range(data[1]):
         end += 8 + struct.unpack("<II", read(end, 8))[1]
     end += 16 - end % 16 + esp_image.HASH_BYTES
-    return data[:end]
+    return data[: signature_end(data, end)]
