@@ -60,12 +60,15 @@ class Compiler:
         entry: str = ENTRY,
         architecture: str = "",
         tables: int = TABLES,
+        joined: int = 0,
     ) -> dict[str, bytes]:
         meant = [(path, meaning(path, files[path])) for path in sorted(files)]
-        asked = (meant, entry, bool(architecture))
+        asked = (meant, entry, bool(architecture), joined)
         name = hashlib.sha256(repr(asked).encode()).hexdigest()
         any_of_them = self.ANY if architecture else ""
-        made = only_once(self._folder, name, lambda: compiled_anew(files, entry, any_of_them))
+        made = only_once(
+            self._folder, name, lambda: compiled_anew(files, entry, any_of_them, joined=joined)
+        )
         return with_native_code(made, architecture, tables) if architecture else made
 
 

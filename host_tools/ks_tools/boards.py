@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ks_agent.journal import (
     DEFAULT_KIB,
@@ -16,8 +15,6 @@ from ks_agent.journal import (
 )
 from ks_agent.punch import punch_hash
 from ks_agent.segment import HEADER_BYTES, Tail, record
-
-from .console import ToolError
 
 BOARDS: Final = Path(__file__).resolve().parents[2] / "boards"
 # An empty LittleFS with the terminal's folders, as statvfs counts. What a flash really takes is
@@ -38,13 +35,19 @@ CREDENTIALS: Final = {
 
 @dataclass(frozen=True)
 class Board:
-    """One board.toml. Sizes in bytes."""
+    """One board.toml, as far as its flash goes. Sizes in bytes.
+
+    `micropython`: where its image is downloaded; `versions`: those that this project goes by.
+    """
 
     name: str
     chip: str
     flash: int
     vfs: int
     data: int
+    arch: str = ""
+    micropython: str = ""
+    versions: tuple[str, ...] = ()
 
     def segments(self, allow_list: bool = False) -> int:
         """How many segments of its journal fit."""
@@ -81,21 +84,19 @@ def punches_a_segment(credential: str) -> int:
 
 def read_boards(folder: Path = BOARDS) -> list[Board]:
     """Every board of the folder, by name. Raises ToolError for one that cannot be used."""
-    return [_read(path) for path in sorted(folder.glob("*/board.toml"))]
+    from .board_file import BOARD_FILE, read_board
 
-
-def _read(path: Path) -> Board:
-    try:
-        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        board = Board(
-            name=str(found["name"]),
-            chip=str(found["chip"]),
-            flash=int(found["flash"]),
-            vfs=int(found["partitions"]["vfs"]["size"]),
-            data=int(found["partitions"]["data"]["size"]),
+    found = [read_board(path) for path in sorted(folder.glob(f"*/{BOARD_FILE}"))]
+    return [
+        Board(
+            name=board.name,
+            chip=board.chip,
+            flash=board.flash,
+            vfs=board.partitions["vfs"].size,
+            data=board.partitions["data"].size,
+            arch=board.arch,
+            micropython=board.micropython.page,
+            versions=tuple(board.micropython.versions),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ToolError(f"{path}: no board: {error}") from None
-    if board.name != path.parent.name:
-        raise ToolError(f"{path}: its name is {board.name}, its folder's another")
-    return board
+        for board in found
+    ]

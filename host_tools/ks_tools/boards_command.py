@@ -10,6 +10,7 @@ from .console import say
 
 KIB = 1024
 HEADER = ("board", "chip", "flash", "data")
+DOWNLOADS = ("board", "its MicroPython, which you download", "versions")
 
 
 def boards(as_json: JsonOption = False) -> None:
@@ -27,10 +28,16 @@ def boards(as_json: JsonOption = False) -> None:
             _capacities(found, allow_list),
             right=" ".join(board.name for board in found),
         )
+    say("")
+    show_table(DOWNLOADS, [[board.name, *_download(board)] for board in found])
 
 
 def _row(board: Board) -> list[object]:
     return [board.name, board.chip, f"{board.flash // KIB} KiB", f"{board.data // KIB} KiB"]
+
+
+def _download(board: Board) -> list[str]:
+    return [board.micropython, ", ".join(board.versions)]
 
 
 def _capacities(found: list[Board], allow_list: bool) -> list[list[object]]:

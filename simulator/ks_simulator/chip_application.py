@@ -14,6 +14,10 @@ from . import recovery
 from .application import ENTRY, Release, chip_sources, firmware_folder
 from .compiled import compiled
 
+# Modules that are loaded late and are shorter, in characters, become part of what loads them: each
+# file takes a block of 4 KB, of which vfs has few. Recovery has more of the heap left than slots.
+JOINED = 1400
+JOINED_IN_RECOVERY = 2000
 # Beside boot.py, which imports it there: mounts the partition of the data.
 VOLUMES = "ks_board/volumes.py"
 STAGE_0 = {"boot.py": "boot.py", "stage0.py": "stage0.py", "volumes.py": VOLUMES}
@@ -27,7 +31,7 @@ def application_files() -> dict[str, bytes]:
 
 def compiled_application(architecture: str) -> dict[str, bytes]:
     """The same as bytecode with native code. Raises ReleaseError."""
-    return compiled(application_files(), architecture=architecture)
+    return compiled(application_files(), architecture=architecture, joined=JOINED)
 
 
 def recovery_files(architecture: str) -> dict[str, bytes]:
@@ -42,7 +46,7 @@ def recovery_files(architecture: str) -> dict[str, bytes]:
 def _recovery(architecture: str) -> Mapping[str, bytes]:
     entry = (firmware_folder() / recovery.CHIP_ENTRY).read_bytes()
     files = recovery.needed({**chip_sources(), ENTRY: entry}, ENTRY)
-    return compiled(files, architecture=architecture)
+    return compiled(files, architecture=architecture, joined=JOINED_IN_RECOVERY)
 
 
 @lru_cache(maxsize=1)

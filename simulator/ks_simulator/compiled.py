@@ -18,7 +18,7 @@ import ast
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -35,6 +35,7 @@ from . import (
     private,
     scopes,
     settled,
+    terse,
     tracing,
 )  # fmt: skip
 from .application import ENTRY, ReleaseError
@@ -69,10 +70,14 @@ class Compiled:
 
 
 def compiled(
-    files: Mapping[str, bytes], entry: str = ENTRY, architecture: str = "", tables: int = TABLES
+    files: Mapping[str, bytes],
+    entry: str = ENTRY,
+    architecture: str = "",
+    tables: int = TABLES,
+    joined: int = 0,
 ) -> dict[str, bytes]:
     """The files of `compiled_with_names`."""
-    return compiled_with_names(files, entry, architecture, tables).files
+    return compiled_with_names(files, entry, architecture, tables, joined=joined).files
 
 
 def compiled_with_names(
@@ -81,13 +86,15 @@ def compiled_with_names(
     architecture: str = "",
     tables: int = TABLES,
     like: Mapping[str, Mapping[str, str]] | None = None,
+    joined: int = 0,
 ) -> Compiled:
     """The files with all Python modules but the entry merged and compiled for MicroPython.
 
     The entry stays source, which imports from where things are then.
 
     `architecture` is one of ARCHITECTURES, or "" for any and no native code; `tables` is 1, 2 or
-    4; `like` are the names of another release, which are kept where they can be. Raises
+    4; `like` are the names of another release, which are kept where they can be; what is loaded
+    late and is shorter than `joined` characters becomes part of what loads it. Raises
     ReleaseError for what does not compile, and for any complaint of the compiler: versions before
     1.26 say that the code is bad and succeed all the same.
     """
@@ -102,7 +109,7 @@ def compiled_with_names(
     natives = {f"{package.NAME}/{part}" for part in build.PARTS} if architecture else set()
     given = naming.Naming(like)
     origins = {path: tracing.origins(path, tree) for path, tree in trees.items()}
-    _reduce(trees, entry, natives, given)
+    _reduce(trees, entry, natives, given, joined)
     for path, tree in trees.items():
         if path == entry:
             made[path] = (ast.unparse(tree) + "\n").encode()
@@ -114,7 +121,11 @@ def compiled_with_names(
 
 
 def _reduce(
-    trees: dict[str, ast.Module], entry: str, natives: set[str], given: naming.Naming
+    trees: dict[str, ast.Module],
+    entry: str,
+    natives: set[str],
+    given: naming.Naming,
+    joined: int,
 ) -> None:
     """Change the modules, which are given by path, to fewer that do the same in less memory.
 
@@ -131,15 +142,15 @@ def _reduce(
         settled.settle(trees, natives)
     while _leave_out_unused(trees, entry):
         pass
-    linked.link(trees, entry)
-    attributes.rename(trees, names.of_libraries(), given)
+    linked.link(trees, entry, joined)
+    attributes.rename(trees, names.of_libraries(trees), given)
     names.shorten(trees, entry, given)
     private.shorten((tree for path, tree in trees.items() if path != entry), given)
     named = parameters.keywords(trees.values())
-    raising = _only_raising(trees.values())
+    raising = terse.only_raising(trees.values())
     for path, tree in trees.items():
         if path != entry:
-            _Terse(raising).visit(tree)
+            terse.Terse(raising).visit(tree)
             _shorten(tree, named)
             parameters.shorten_locals(tree)
     names.reuse(trees, given)
@@ -283,48 +294,6 @@ class _Silent(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | ast.Pass:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return ast.Pass() if is_text else node
-
-
-class _Terse(ast.NodeTransformer):
-    """Empties the explanations that exceptions are raised with; a code has no blank in it.
-
-    `raising`: the names of functions and methods that do nothing but raise.
-    """
-
-    def __init__(self, raising: set[str]) -> None:
-        self._raising = raising
-
-    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
-        if isinstance(node.exc, ast.Call):
-            node.exc.args = [_emptied(argument) for argument in node.exc.args]
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        self.generic_visit(node)
-        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        if name in self._raising:
-            node.args = [_emptied(argument) for argument in node.args]
-        return node
-
-
-def _only_raising(trees: Iterable[ast.Module]) -> set[str]:
-    """The names that all functions of that name have which do nothing but raise."""
-    found: dict[str, bool] = {}
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            body = [part for part in node.body if not isinstance(part, ast.Pass)]
-            raises = len(body) == 1 and isinstance(body[0], ast.Raise)
-            found[node.name] = raises and found.get(node.name, True)
-    return {name for name, raises in found.items() if raises}
-
-
-def _emptied(argument: ast.expr) -> ast.expr:
-    if isinstance(argument, ast.JoinedStr | ast.BinOp):
-        texts = [part for part in ast.walk(argument) if isinstance(part, ast.Constant)]
-        return ast.Constant("") if any(isinstance(text.value, str) for text in texts) else argument
-    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-        return ast.Constant("") if " " in argument.value else argument
-    return argument
 
 
 class _Short(ast.NodeTransformer):

@@ -92,17 +92,17 @@ def flatten(trees: Trees, given: naming.Naming | None = None, marked: Marks | No
 def _moved(trees: Trees, packages: Set[str], given: naming.Naming) -> dict[Name, str]:
     """The new name of each module that leaves its package."""
     alone = {name_of(path)[0] for path in trees} - packages
-    names = {".".join(name): name for name in map(name_of, trees) if len(name) == 2}
+    names = {".".join(name): name for name in map(name_of, trees) if len(name) > 1}
     leaving = [text for text, name in sorted(names.items()) if name[0] in packages]
     foreign = FOREIGN | sys.stdlib_module_names | alone | packages
     free = [name for name in rom_names.NAMES if name.islower() and name not in foreign]
     free.sort(key=lambda name: (len(name), name))  # it is in each path, too
     new = given.give(naming.MODULES, leaving, free)
-    own = [names[text][1] for text in leaving if text not in new]
+    own = [names[text][-1] for text in leaving if text not in new]
     clash = {name for name in own if own.count(name) > 1 or name in {*alone, *new.values()}}
     if clash:
         raise ReleaseError(f"two modules have the name {min(clash)}")
-    return {names[text]: new.get(text, names[text][1]) for text in leaving}
+    return {names[text]: new.get(text, names[text][-1]) for text in leaving}
 
 
 def _name_again(
@@ -154,15 +154,16 @@ class _Renamer(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
         source = source_of(self._path, node)
-        if source in self._moved:
+        inside = any((*source, alias.name) in self._moved for alias in node.names)
+        if source in self._moved and not inside:
             return [ast.ImportFrom(self._moved[source], node.names, 0)]
-        if len(source) != 1 or source[0] not in self._packages:
+        if source not in self._moved and (len(source) != 1 or source[0] not in self._packages):
             return [node]
         made: list[ast.stmt] = []
         for alias in node.names:
             whole = self._moved.get((*source, alias.name))
             if whole is None:
-                made.append(ast.ImportFrom(source[0], [alias], 0))
+                made.append(ast.ImportFrom(self._moved.get(source, source[0]), [alias], 0))
                 continue
             asname = alias.asname or alias.name
             made.append(ast.Import([ast.alias(whole, asname if asname != whole else None)]))

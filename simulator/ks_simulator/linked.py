@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from . import scopes
 from .modules import Modules, name_of
 
 
-def link(trees: dict[str, ast.Module], entry: str) -> None:
-    """Change the trees, which are given by path, in place; merged ones are left out."""
-    program = Modules(trees, entry)
+def link(trees: dict[str, ast.Module], entry: str, joined: int = 0) -> None:
+    """Change the trees, which are given by path, in place; merged ones are left out. `joined`: see
+    `modules`."""
+    program = Modules(trees, entry, joined)
     while program.dissolve_cycle():
         pass
     _Linker(program).link()
@@ -123,7 +124,9 @@ class _Linker:
         needed.pop(self._home(path), None)
         self._drop_imports(path, tree, gone)
         tree.body = _Splitter(self, path).visited(tree.body)
-        renamer = scopes.Renamer(names, modules, lambda node: self._local(path, node, used))
+        renamer = scopes.Renamer(
+            names, modules, lambda node, several: self._local(path, node, several, used)
+        )
         tree.body = renamer.visited(tree.body)
         tree.body[:0] = [_import(where, finals) for where, finals in needed.items()]
 
@@ -179,19 +182,23 @@ class _Linker:
         return made
 
     def _local(
-        self, path: str, node: ast.ImportFrom, used: Mapping[str, set[str]]
+        self, path: str, node: ast.ImportFrom, several: Set[str], used: Mapping[str, set[str]]
     ) -> tuple[list[ast.stmt], dict[str, str], dict[str, str]]:
-        """An import within a function takes the new names, which hide nothing there."""
+        """An import within a function takes the new names, which hide nothing there. What the
+        function binds in several places (`several`) keeps its own name."""
         names: dict[str, str] = {}
         modules: dict[str, str] = {}
         kept: list[ast.alias] = []
         needed: dict[str, set[str]] = defaultdict(set)
+        made: list[ast.stmt] = []
         ours = {alias: (target, name) for alias, target, name in self._program.modules(path, node)}
         for alias in node.names:
             local = alias.asname or alias.name
             target, name = ours.get(alias, ("", ""))
             where, there = self._resolved(target, name) if name else ("", "")
-            if name and there in self._finals[where]:
+            if local in several:
+                made += self.split(path, ast.ImportFrom(node.module, [alias], node.level))
+            elif name and there in self._finals[where]:
                 names[local] = self._finals[where][there]
                 needed[self._home(where)].add(names[local])
             elif not name and target in self._program.head:
@@ -201,7 +208,7 @@ class _Linker:
             else:
                 kept.append(alias)
         needed.pop(self._home(path), None)
-        made: list[ast.stmt] = [_import(where, finals) for where, finals in needed.items()]
+        made += [_import(where, finals) for where, finals in needed.items()]
         if kept:
             node.names = kept
             made.append(node)

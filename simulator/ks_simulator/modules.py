@@ -1,9 +1,12 @@
 """Which modules of one application load which others, and which are always loaded together.
 
-Modules of one package belong together where the same things load them: the entry, at its start, the
-same ones of those that it imports within functions, or else the same imports within functions. What
-is imported under a condition counts as imported within a function; so does a module of fewer than `joined` characters not, since a file of it would take
-more of the flash than it takes of the memory.
+Modules of one package belong together where the same things load them: the entry, at its start, or
+the same imports within functions. What is imported under a condition counts as imported within a
+function.
+
+Where the flash has room for few files only, two things more: what the entry imports within
+functions are the lives it may lead, and what the same lives load at their start belongs together;
+and a module of fewer than `joined` characters counts as loaded by what imports it anywhere.
 
 A module that is used as a value, changed from outside, or that looks at its own name, is for
 itself.
@@ -63,7 +66,7 @@ class Modules:
         self.roots = {entry}
         self.lives: set[str] = set()  # what the entry imports within functions: it goes on there
         for path in trees:
-            self._read(path)
+            self._read(path, joined > 0)
         self._group()
 
     def modules(self, path: str, node: ast.ImportFrom) -> Iterator[tuple[ast.alias, str, str]]:
@@ -86,7 +89,7 @@ class Modules:
             if name and alias.asname in (None, name)
         )
 
-    def _read(self, path: str) -> None:
+    def _read(self, path: str, has_lives: bool) -> None:
         tree = self.trees[path]
         at_once = {node for node in tree.body if isinstance(node, ast.ImportFrom)}
         for node in ast.walk(tree):
@@ -99,11 +102,11 @@ class Modules:
                 self._keep_mentioned(self.paths[(str(node.value),)])
             elif isinstance(node, ast.ImportFrom):
                 for _, target, _ in self.modules(path, node):
-                    if node in at_once or target in self._small:
+                    if node in at_once or (target in self._small and path != self.entry):
                         self.eager[path].append(target)
                         continue
                     self.roots.add(target)
-                    if path == self.entry:
+                    if path == self.entry and has_lives:
                         self.lives.add(target)
         self._keep_values(path, tree.body)
         for node in ast.walk(tree):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 Scope = Function | ast.ClassDef | Comprehension
 # What an import within a function becomes; new names for its names, and for attributes of modules.
-Local = Callable[[ast.ImportFrom], tuple[list[ast.stmt], Mapping[str, str], Mapping[str, str]]]
+# It is given the names that mean something else in that function, too.
+Local = Callable[
+    [ast.ImportFrom, Set[str]], tuple[list[ast.stmt], Mapping[str, str], Mapping[str, str]]
+]
 
 
 def bound_outside(tree: ast.Module) -> Counter[str]:
@@ -88,6 +91,22 @@ def _stored(body: Iterable[ast.AST]) -> Iterator[str]:
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ExceptHandler) and node.name:
             yield node.name
+
+
+def _meaning_several(body: Sequence[ast.AST]) -> set[str]:
+    """The names to which a scope gives what it imports, and something else besides."""
+    imported: dict[str, set[tuple[int, str | None, str]]] = defaultdict(set)
+    times: Counter[str] = Counter()
+    for node in own_statements(body):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = alias.asname or alias.name
+                imported[name].add((node.level, node.module, alias.name))
+                times[name] += 1
+    stored = Counter(_stored(body))
+    return {
+        name for name, sources in imported.items() if len(sources) > 1 or stored[name] > times[name]
+    }
 
 
 def _bound(body: Iterable[ast.AST]) -> list[str]:
@@ -224,9 +243,10 @@ class Renamer(ast.NodeTransformer):
         node.name = self._new(node.name)
         node.decorator_list = [self.visit(each) for each in node.decorator_list]
         # First the imports, wherever they are: then the names they bind are known.
+        several = _meaning_several(node.body)
         for part in list(own_statements(node.body)):
             if isinstance(part, ast.ImportFrom):
-                inner._imports[part], names, modules = self._local(part)
+                inner._imports[part], names, modules = self._local(part, several)
                 inner._names.update(names)
                 inner._modules.update(modules)
         node.body = inner.visited(node.body)

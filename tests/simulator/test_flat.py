@@ -108,3 +108,26 @@ def test_no_text_in_a_release_names_a_module_that_is_not_there() -> None:
     sources = {tuple(path[:-3].split("/")) for path in trees}
     assert ("ks_agent", "update") in named
     assert named <= sources
+
+
+def test_packages_within_packages_are_left_out_too(tmp_path: Path) -> None:
+    program = interpreter("i386")
+    if not works(program):
+        pytest.skip("no MicroPython for i386 here: make micropython says why")
+    files = {
+        "main.py": b"from ks_board import desk\nprint(desk.go())\n",
+        "ks_board/__init__.py": b"",
+        "ks_board/desk.py": b"from .features import load\n\ndef go():\n"
+        b"    return load('led'), load('key')\n",
+        "ks_board/features/__init__.py": b"def load(kind):\n    if kind == 'led':\n"
+        b"        from .led import make as led\n        return led()\n"
+        b"    from . import keypad\n    return keypad.make()\n",
+        "ks_board/features/led.py": b"from .shared import count\n\ndef make():\n"
+        b"    return count() + 1\n",
+        "ks_board/features/keypad.py": b"from .shared import count\n\ndef make():\n"
+        b"    return count() * 100\n",
+        "ks_board/features/shared.py": b"def count():\n    return 6\n",
+    }
+    made = compiled_with_names(files).files
+    assert not any("/" in path for path in made)
+    assert said(tmp_path, made, program) == "(7, 600)\n"

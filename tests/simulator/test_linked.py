@@ -259,3 +259,37 @@ def test_a_module_with_very_many_names_works_however_they_are_ordered(
         compiled({"main.py": b"import m\nprint(m.total())\n", "m.py": body.encode()}),
     )
     assert said(tmp_path, program) == f"{200 + sum(range(200))}\n"
+
+
+@pytest.mark.parametrize("joined", [0, 1000])
+def test_a_name_that_branches_import_from_different_modules_means_what_was_imported(
+    joined: int, tmp_path: Path
+) -> None:
+    files = {
+        "main.py": b"from p.a import begin\n\ndef run(kind):\n    if kind:\n"
+        b"        from p.b import live\n    else:\n        from p.c import live\n"
+        b"    return live()\n\nprint(run(True), run(False), begin(1), begin(0))\n",
+        "p/__init__.py": b"",
+        "p/a.py": b"def begin(kind):\n    if kind:\n        from .d import live\n    else:\n"
+        b"        from .e import live\n    return live()\n",
+        **{f"p/{name}.py": b"def live():\n    return '%s'\n" % name.encode() for name in "bcde"},
+    }
+    program = interpreter("i386")
+    if not works(program):
+        pytest.skip("no MicroPython for i386 here: make micropython says why")
+    lay_out(tmp_path, compiled(files, joined=joined))
+    assert said(tmp_path, program) == "b c d e\n"
+
+
+def test_few_files_are_made_where_the_flash_has_room_for_few() -> None:
+    files = {
+        "main.py": b"def run():\n    from p.life import live\n    live()\n",
+        "p/__init__.py": b"",
+        "p/life.py": b"def live():\n    from .late import two\n    from .deep.late import four\n"
+        b"    return two() + four()\n",
+        "p/late.py": b"def two():\n    return 2\n",
+        "p/deep/__init__.py": b"",
+        "p/deep/late.py": b"def four():\n    return 4\n",
+    }
+    few, many = compiled(files, joined=1000), compiled(files)
+    assert set(many) - set(few) == {"p/late.mpy"}  # what is short, but for a choice of features

@@ -6,18 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from littlefs import lfs
 
 from benchmarks.punch_flash import Bench
-from ks_simulator import recovery
-from ks_simulator.application import build, installed_files
-from ks_simulator.littlefs import LittleFsPort, make_filesystem
-from ks_simulator.nor import BLOCK_BYTES, NorFlash
-from ks_simulator.provision import stage_0_files
-from ks_tools.boards import CREDENTIALS, Board, punches_a_segment, read_boards, segments
+from ks_simulator import chip_application, vfs_image
+from ks_simulator.application import build
+from ks_tools.board_file import device_record, read_board
+from ks_tools.boards import BOARDS, CREDENTIALS, Board, punches_a_segment, read_boards, segments
 from ks_tools.cli import run
 from ks_tools.console import ToolError
-from tests.only_once import Compiler
 
 KIB = 1024
 
@@ -27,19 +23,6 @@ def test_every_board_of_4_mb_holds_100_000_punches_of_a_card() -> None:
     assert {board.name for board in found} >= {"esp32_generic", "esp32s3", "esp32c3"}
     for board in found:
         assert board.capacity(CREDENTIALS["card of 8 hex digits"]) >= 100_000, board.name
-
-
-def test_partitions_lie_one_after_the_other_within_the_flash() -> None:
-    import tomllib
-
-    for path in Path("boards").glob("*/board.toml"):
-        board = tomllib.loads(path.read_text(encoding="utf-8"))
-        end = 0x9000
-        for part in sorted(board["partitions"].values(), key=lambda part: part["offset"]):
-            assert part["offset"] >= end and part["offset"] % 0x1000 == 0, path
-            assert part["type"] != "app" or part["offset"] % 0x10000 == 0, path
-            end = part["offset"] + part["size"]
-        assert end <= board["flash"], path
 
 
 @pytest.mark.parametrize("kib", [256, 512])
@@ -65,6 +48,7 @@ def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str])
     assert run(["boards", "--json"]) == 0
     for board in json.loads(capsys.readouterr().out):
         assert board["name"] in table
+        assert board["micropython"] in table
         for count in (*board["punches"].values(), *board["punches_beside_allow_list"].values()):
             assert str(count) in table
 
@@ -86,31 +70,16 @@ def test_a_board_that_is_none_is_refused_and_named(text: str, tmp_path: Path) ->
         read_boards(tmp_path)
 
 
-ARCHITECTURES = {"esp32": "xtensawin", "esp32s3": "xtensawin", "esp32c3": "rv32imc"}
 # What is left is for a release that grows, and for the file that is being fetched.
 SPARE_BYTES = 64 * KIB
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("board", read_boards(), ids=lambda board: board.name)
-def test_two_slots_and_what_the_factory_writes_fit_into_vfs(
-    board: Board, compiler: Compiler
-) -> None:
-    files = compiler(installed_files(), architecture=ARCHITECTURES[board.chip])
+def test_two_slots_and_what_the_factory_writes_fit_into_vfs(board: Board) -> None:
+    files = chip_application.compiled_application(board.arch)
     release = build(files, version="1.0.0", counter=1).signed(bytes(32))
-    flash = NorFlash(board.vfs // BLOCK_BYTES)
-    make_filesystem(flash)
-    fs = LittleFsPort(flash)
-    everything = stage_0_files(release) | recovery.folder_files(release)
-    for slot in ("slot_a", "slot_b"):
-        everything |= {f"{slot}/{path}": data for path, data in release.slot_files().items()}
-    for path, data in everything.items():
-        folders = path.split("/")[:-1]
-        for count in range(1, len(folders) + 1):
-            if not fs.is_dir("/".join(folders[:count])):
-                fs.mkdir("/".join(folders[:count]))
-        with fs.open(path, "wb") as file:
-            file.write(data)
-    used = int(fs.call(lfs.fs_size))
-    assert (flash.block_count - used) * BLOCK_BYTES > SPARE_BYTES
-    fs.unmount()
+    everything = chip_application.vfs_files(release, board.arch)
+    everything |= {f"slot_b/{path}": data for path, data in release.slot_files().items()}
+    everything["board.toon"] = device_record(read_board(BOARDS / board.name / "board.toml"))
+    assert vfs_image.make(everything, board.vfs).free_bytes > SPARE_BYTES
