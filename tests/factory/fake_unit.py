@@ -82,6 +82,8 @@ class FakeUnit:
                 files["factory.toon"] = bytes(toon.encode({"D1": self.sealed}, as_text)) + b"\n"
         if offset == places["data"]:
             files = {f"journal/{name}": data for name, data in self.journal.items()}
+            if self.sealed:
+                files["state/boot.toon"] = b"#"
         whole = 0xF0000 if offset == places["vfs"] else 0x140000
         return _littlefs(files, whole)[:size] if files else b"\xff" * size
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from littlefs import LittleFS, LittleFSError, UserContext
+
 from ks_agent import toon
 from ks_agent.errors import KsError
 from ks_agent.factory import MAX_BYTES
@@ -26,6 +28,9 @@ _MAGIC: Final = b"\xaa\x50"
 _NAMESPACE: Final = b"ks".ljust(16, b"\0")
 _KEY: Final = b"key".ljust(16, b"\0")
 JOURNAL: Final = "journal"
+
+# What a file or folder that is not there raises.
+ABSENT: Final = (OSError, LittleFSError)
 
 Read = Callable[[int, int], bytes]
 
@@ -107,8 +112,6 @@ def _private(path: str, flags: int) -> int:
 
 def mounted(data: bytes) -> Any:
     """The LittleFS of a partition's bytes; None where there is none."""
-    from littlefs import LittleFS, LittleFSError, UserContext
-
     context = UserContext(len(data))
     context.buffer = bytearray(data)
     try:
@@ -125,7 +128,7 @@ def _files(place: Place | None, read: Read, path: str) -> bytes:
     try:
         with fs.open(path, "rb") as file:
             return bytes(file.read())
-    except OSError:
+    except ABSENT:
         return b""
 
 
@@ -138,7 +141,7 @@ def _journal(place: Place | None, read: Read) -> tuple[tuple[str, bytes], ...]:
         for name in sorted(fs.listdir(JOURNAL)):
             with fs.open(f"{JOURNAL}/{name}", "rb") as file:
                 found.append((str(name), bytes(file.read())))
-    except OSError:
+    except ABSENT:
         pass
     return tuple(found)
 

@@ -23,7 +23,7 @@ from .feature_tests import named
 from .keep import renew
 from .opening import opened
 from .run import Line, UnitRun, Verdict
-from .steps import DONE, REJECT
+from .steps import REJECT
 from .view import PlainView
 
 FOLDER: Final = "desk"
@@ -69,8 +69,7 @@ class DeskRun(UnitRun):
 
     def _detect(self) -> None:
         super()._detect()
-        is_over = self.unit.state == DONE and self.line.may_erase_identity
-        if is_over or self.unit.state == REJECT:
+        if self.unit.state == REJECT or (self.line.may_erase_identity and self.unit.step):
             self.unit = self.store.rework(self.unit)
 
     def _work(self) -> Verdict:

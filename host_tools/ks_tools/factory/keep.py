@@ -52,7 +52,7 @@ def _own_files(fs: Any) -> dict[str, bytes]:
         try:
             with fs.open(path, "rb") as file:
                 found[path] = bytes(file.read())
-        except (OSError, AttributeError):
+        except (*contents.ABSENT, AttributeError):
             continue
     return found
 
@@ -84,7 +84,7 @@ def _without_boot_record(run: UnitRun, place: Place, folder: Path) -> list[tuple
         return []
     try:
         fs.remove(BOOT_RECORD)
-    except OSError:
+    except contents.ABSENT:
         return []
     after = bytes(fs.context.buffer)
     if len(after) != len(before):

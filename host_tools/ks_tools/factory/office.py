@@ -28,7 +28,7 @@ from .store import Store, Unit, now_ms
 
 FILE: Final = "whitelist.jsonl"
 TOKEN_BYTES: Final = 24
-HEARTBEAT_POLL_S: Final = 0.25
+HEARTBEAT_POLL_S: Final = 0.5
 HOUR_MS: Final = 3_600_000
 
 T = TypeVar("T")
@@ -98,20 +98,20 @@ class OnlineOffice:
     def heard_of(self, unit: Unit, limit_s: float, stop: threading.Event) -> bool:
         d1, key = _d1(unit), unit.public_key
 
-        async def ask(api: AdminApi) -> bool:
-            device = await api.device(d1)
-            if device is None or device["public_key"] != key:
-                return False
-            heard = str(device["last_heartbeat"] or "")
-            return heard >= str(device["registered"])  # times of one form
+        async def listen(api: AdminApi) -> bool:
+            end = time.monotonic() + limit_s
+            while time.monotonic() < end:
+                device = await api.device(d1)
+                if device is not None and device["public_key"] == key:
+                    heard = str(device["last_heartbeat"] or "")
+                    if heard >= str(device["registered"]):  # times of one form
+                        return True
+                if stop.is_set():
+                    raise Interrupted("interrupted")
+                await asyncio.sleep(HEARTBEAT_POLL_S)
+            return False
 
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            if self._ask(ask):
-                return True
-            if stop.wait(HEARTBEAT_POLL_S):
-                raise Interrupted("interrupted")
-        return False
+        return self._ask(listen)
 
     def _ask(self, work: Callable[[AdminApi], Awaitable[T]]) -> T:
         async def asked() -> T:
