@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ks_driver import esp_image
 from ks_tools import image_folder
 from ks_tools.board_file import Board, Partition, find_board
 from ks_tools.boards_chips import CHIPS
@@ -40,11 +39,11 @@ def tool(module: str, *arguments: str) -> str:
     return done.stdout
 
 
-def signed(folder: Path) -> Signed:
+def signed(folder: Path, chip: str = "esp32") -> Signed:
     """Signed by espsecure, as a person would sign it."""
     key, plain, image = folder / "signing.pem", folder / "plain.bin", folder / "signed.bin"
     tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", "rsa3072", str(key))
-    data = chip_image.whole(esp_image.make("own", "6.3", "-", b"own"), "esp32")
+    data = chip_image.application(chip)
     plain.write_bytes(data.ljust(-(-len(data) // 4096) * 4096, b"\xff"))
     tool(
         "espsecure", "sign-data", "--version", "2", "--keyfile", str(key),
