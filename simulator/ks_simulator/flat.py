@@ -13,10 +13,9 @@ from collections.abc import Mapping, Set
 
 from . import naming, rom_names
 from .application import ReleaseError
-from .modules import Name, Trees, name_of, source_of
+from .modules import LEFT_OUT, Name, Trees, name_of, source_of
 
-# ks_crypto stays: its native code is compiled apart, and knows where it lies.
-PACKAGES = ("ks_agent", "ks_driver", "ks_board")
+PACKAGES = LEFT_OUT
 # Lets go of modules of CORE, which it gets as a tuple of texts; what a package lets go of by
 # itself, it keeps as SELDOM.
 UNLOAD, CORE = "unload", "ks_agent"

@@ -15,16 +15,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 
 from . import scopes
-from .modules import Modules, name_of
+from .modules import Modules, name_of, source_of
 
 
 def link(trees: dict[str, ast.Module], entry: str, joined: int = 0) -> None:
     """Change the trees, which are given by path, in place; merged ones are left out. `joined`: see
     `modules`."""
+    if joined:  # modules of different packages may become one
+        for path, tree in trees.items():
+            _name_packages(path, tree)
     program = Modules(trees, entry, joined)
     while program.dissolve_cycle():
         pass
     _Linker(program).link()
+
+
+def _name_packages(path: str, tree: ast.Module) -> None:
+    """Instead of dots in front."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            node.module, node.level = ".".join(source_of(path, node)), 0
 
 
 class _Linker:

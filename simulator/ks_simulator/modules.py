@@ -5,8 +5,9 @@ the same imports within functions. What is imported under a condition counts as 
 function.
 
 Where the flash has room for few files only, two things more: what the entry imports within
-functions are the lives it may lead, and what the same lives load at their start belongs together;
-and a module of fewer than `joined` characters counts as loaded by what imports it anywhere.
+functions are the lives it may lead, and what the same lives load at their start belongs together,
+whatever its package; and a module of fewer than `joined` characters counts as loaded by what
+imports it anywhere.
 
 A module that is used as a value, changed from outside, or that looks at its own name, is for
 itself.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from . import scopes
@@ -25,6 +26,9 @@ Trees = dict[str, ast.Module]
 Name = tuple[str, ...]
 OWN_NAME = frozenset(("__name__", "__file__", "__path__", "__import__", "globals"))
 INIT = "__init__"
+# Packages that `flat` leaves out. ks_crypto stays: its native code is compiled apart, and knows
+# where it lies.
+LEFT_OUT = ("ks_agent", "ks_driver", "ks_board")
 OF_A_PACKAGE = 2  # parts of a name; of what lies deeper only some is ever loaded
 
 
@@ -53,6 +57,7 @@ class Modules:
 
     def __init__(self, trees: Trees, entry: str, joined: int = 0) -> None:
         self.trees = trees
+        self._few = joined > 0
         self._small = {
             path
             for path, tree in trees.items()
@@ -64,9 +69,10 @@ class Modules:
         self.alone = {path for path in trees if path == entry or path.endswith(INIT + ".py")}
         self.eager: dict[str, list[str]] = {path: [] for path in trees}
         self.roots = {entry}
+        self._late: dict[str, set[str]] = defaultdict(set)  # who imports a root within functions
         self.lives: set[str] = set()  # what the entry imports within functions: it goes on there
         for path in trees:
-            self._read(path, joined > 0)
+            self._read(path)
         self._group()
 
     def modules(self, path: str, node: ast.ImportFrom) -> Iterator[tuple[ast.alias, str, str]]:
@@ -89,7 +95,7 @@ class Modules:
             if name and alias.asname in (None, name)
         )
 
-    def _read(self, path: str, has_lives: bool) -> None:
+    def _read(self, path: str) -> None:
         tree = self.trees[path]
         at_once = {node for node in tree.body if isinstance(node, ast.ImportFrom)}
         for node in ast.walk(tree):
@@ -106,7 +112,8 @@ class Modules:
                         self.eager[path].append(target)
                         continue
                     self.roots.add(target)
-                    if path == self.entry and has_lives:
+                    self._late[target].add(path)
+                    if path == self.entry and self._few:
                         self.lives.add(target)
         self._keep_values(path, tree.body)
         for node in ast.walk(tree):
@@ -161,13 +168,45 @@ class Modules:
         for root in sorted(self.roots):
             for path in self._closure(root):
                 reached[path].add(root)
+        before = self._before(reached) if self._few else {}
         together: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
         for path in self._ordered():
             if path not in self.alone:
-                by = {self.entry} & reached[path] or self.lives & reached[path] or reached[path]
-                together[str(PurePosixPath(path).parent), frozenset(by)].append(path)
+                by = {self.entry} & reached[path] or reached[path]
+                by = {root for root in by if path not in before.get(root, ())}
+                together[self._package(path), frozenset(by)].append(path)
         self.groups = {members[-1]: members for members in together.values()}
         self.head = {path: head for head, members in self.groups.items() for path in members}
+
+    def _before(self, reached: Mapping[str, set[str]]) -> dict[str, set[str]]:
+        """What is loaded for good before a root may be: then it is not the first to load it.
+
+        What is loaded late, but by the entry, may be let go of again, and does not count.
+        """
+        lasting = self.lives | {self.entry}
+        loads = {root: self._closure(root) for root in lasting}
+        before = {root: set(self.trees) for root in self.roots if self._late[root]}
+
+        def surely(importer: str) -> set[str]:
+            found = set(self.trees)
+            for root in reached[importer]:
+                found &= before.get(root, set()) | loads.get(root, set())
+            return found | self._closure(importer) if reached[importer] & lasting else found
+
+        changed = True
+        while changed:
+            changed = False
+            for root, known in before.items():
+                found = set.intersection(*map(surely, self._late[root]))
+                if found != known:
+                    before[root] = found
+                    changed = True
+        return before
+
+    def _package(self, path: str) -> str:
+        """What belongs to packages that are left out may become one module across them."""
+        package = str(PurePosixPath(path).parent)
+        return "" if self._few and package in LEFT_OUT else package
 
     def _closure(self, root: str) -> set[str]:
         found, left = set(), [root]

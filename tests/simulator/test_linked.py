@@ -293,3 +293,27 @@ def test_few_files_are_made_where_the_flash_has_room_for_few() -> None:
     }
     few, many = compiled(files, joined=1000), compiled(files)
     assert set(many) - set(few) == {"p/late.mpy"}  # what is short, but for a choice of features
+
+
+def test_lives_of_an_application_are_loaded_whole_whatever_the_packages(tmp_path: Path) -> None:
+    program = interpreter("i386")
+    if not works(program):
+        pytest.skip("no MicroPython for i386 here: make micropython says why")
+    files = {
+        "main.py": b"def run(kind):\n    if kind:\n        from ks_board.one import live\n"
+        b"    else:\n        from ks_board.two import live\n    return live()\n\n"
+        b"print(run(True), run(False))\n",
+        "ks_agent/__init__.py": b"",
+        "ks_agent/core.py": b"from . import shared\n\ndef work():\n    return shared.add(1)\n",
+        "ks_agent/shared.py": b"def add(number):\n    from .late import much\n"
+        b"    return number + much(number)\n",
+        "ks_agent/late.py": b"def much(number):\n    return %s\n" % (b"number + " * 200 + b"0"),
+        "ks_board/__init__.py": b"",
+        "ks_board/one.py": b"from ks_agent.core import work\n\ndef live():\n    return work()\n",
+        "ks_board/two.py": b"from ks_agent import shared\n\ndef live():\n"
+        b"    return shared.add(5)\n",
+    }
+    made = compiled(files, joined=100)
+    assert len(made) == 5  # the entry, a module for each of three sets of lives, the late one
+    lay_out(tmp_path, made)
+    assert said(tmp_path, program) == "201 1005\n"
