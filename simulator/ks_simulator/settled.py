@@ -58,7 +58,8 @@ class _Facts(ast.NodeTransformer):
         self.generic_visit(node)
         right = node.comparators[0]
         if ast.dump(node.left) == _NAME and isinstance(right, ast.Constant):
-            return ast.Constant(right.value == "micropython")
+            is_said_equal = isinstance(node.ops[0], ast.Eq)
+            return ast.Constant((right.value == "micropython") == is_said_equal)
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign:

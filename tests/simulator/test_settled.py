@@ -53,3 +53,12 @@ def test_a_comparison_that_is_open_stays() -> None:
     for test in ("a == 'b'", "1 < 2", "1 == 1 == x"):
         text = f"if {test}:\n    x = 1"
         assert settle(text) == text
+
+
+def test_what_tells_the_interpreters_apart_is_decided_either_way_round() -> None:
+    for operator, taken in (("==", "x = 1"), ("!=", "x = 2")):
+        text = f"if sys.implementation.name {operator} 'micropython':\n    x = 1\nelse:\n    x = 2"
+        trees = {"m.py": ast.parse(text)}
+        settled.for_micropython(trees)
+        settled.settle(trees, set())
+        assert ast.unparse(ast.fix_missing_locations(trees["m.py"])) == taken
