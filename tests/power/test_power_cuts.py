@@ -11,7 +11,7 @@ from tests.power.worlds import sweep, sweep_recoveries
 
 SCENARIOS = cut_records.SCENARIOS + cut_journals.SCENARIOS
 # Journals take longer: each so many-th cut of theirs.
-EVERY_IN_JOURNALS = 2
+EVERY_IN_JOURNALS = 4
 # Each so many-th recovery is cut as well, at each so many-th place.
 EVERY = 131
 EVERY_SECOND = 7
@@ -20,7 +20,7 @@ EVERY_SECOND = 7
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_power_cut_at_any_flash_operation_loses_nothing_that_was_promised(scenario: Any) -> None:
     every = EVERY_IN_JOURNALS if scenario in cut_journals.SCENARIOS else 1
-    assert sweep(scenario(), 0, every) > 4
+    assert sweep(scenario(), 0, every) > 2
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -19,7 +19,7 @@ from tools.micropython import ROOT
 
 PHASES = [phase.name for phase in sweep_phases.PHASES]
 BOARDS = [geometry.board for geometry in geometries()]
-CUTS = 8
+CUTS = 6
 # Each so many-th cut of one recovery.
 SECOND = 7
 
