@@ -7,10 +7,9 @@ provisioned by one atomic step, the last: `seal` renames what `write factory` ha
 import asyncio
 import gc
 
-from ks_agent import factory, identity_changes, signing, tokens
+from ks_agent import envelope, tokens
 from ks_agent.errors import LocalError
 from ks_agent.identity import Identity
-from ks_agent.new_key import PROOF, new_seed
 from ks_agent.ports import KEY, random_hex
 from ks_agent.store import Store
 
@@ -30,6 +29,11 @@ ALLOW_INJECTION = "allow_injection"
 CHALLENGE_DIGITS = 64
 NONCE_BYTES = 16
 HEX = "0123456789abcdef"
+# Each is loaded for what needs it, and let go: together they would not fit beside the features.
+SELDOM = (
+    "console_write", "console_trust", "console_words", "new_key", "identity_changes", "signing",
+    "factory", "toon_table", "toon_text",
+)  # fmt: skip
 # For the host to ask again whether it was sealed; `restart` ends it.
 LINGER_S = 3
 FLUSH_S = 0.05
@@ -68,7 +72,10 @@ class FactoryDesk:
             raise Refusal(UNKNOWN_OP, "no such operation")
         if self._sealed_d1 is not None and op not in ("hello", "restart"):
             raise Refusal(SEALED, "the terminal is provisioned")
-        return await operation(request)
+        try:
+            return await operation(request)
+        finally:
+            self._ports.board.unload(SELDOM)
 
     async def _hello(self, request):
         if self._sealed_d1 is not None:
@@ -89,6 +96,8 @@ class FactoryDesk:
             self._radio.on()
             if not self._ports.rng.is_ready():
                 raise Refusal(NO_RADIO, "without the radio no key is random")
+            from ks_agent.new_key import new_seed
+
             try:
                 seed = new_seed(self._ports)
             except LocalError as error:
@@ -100,10 +109,12 @@ class FactoryDesk:
         """Only where the image was built for it."""
         if not self._store.exists(ALLOW_INJECTION):
             raise Refusal(NOT_ALLOWED, "this image takes no key")
-        seed = signing.unb64(text_of(request, "SEED"), 32)
+        seed = envelope.unb64(text_of(request, "SEED"), 32)
         if self._identity.seed not in (None, seed):
             raise Refusal(NOT_ALLOWED, "another key is there")
         if self._identity.seed is None:
+            from ks_agent.new_key import PROOF
+
             crypto = self._ports.crypto
             if not crypto.verify(crypto.public_key(seed), PROOF, crypto.sign(seed, PROOF)):
                 raise Refusal(TEST_FAILED, "faulty key")
@@ -111,6 +122,8 @@ class FactoryDesk:
         return {"PUB": self._identity.public_text()}
 
     def _keep(self, seed):
+        from ks_agent import identity_changes
+
         if self._identity.can("key_made"):
             identity_changes.take_first_seed(self._identity, self._ports.vault, seed)
         else:  # a former life's records say that it is over
@@ -125,6 +138,8 @@ class FactoryDesk:
         challenge = text_of(request, "CHALLENGE")
         if len(challenge) != CHALLENGE_DIGITS or challenge.strip(HEX):
             raise Refusal(MALFORMED, "CHALLENGE is not 64 hex digits")
+        from ks_agent import signing
+
         nonce = random_hex(self._ports.rng, NONCE_BYTES)
         text = signing.proof_text(d1, self._identity.public_text(), challenge, nonce)
         return {
@@ -138,12 +153,14 @@ class FactoryDesk:
         return write(self._ports, self._store, self._identity, request)
 
     async def _seal(self, request):
-        from .console_write import STAGED, check_complete
+        from ks_agent.factory import PATH
+
+        from .console_words import STAGED, check_complete
 
         if self._identity.seed is None or self._ports.vault.get(KEY) != self._identity.seed:
             raise Refusal(NOT_KEYED, "make_key comes first")
-        d1 = check_complete(self._ports, self._store, self._identity)
-        self._ports.fs.rename(STAGED, factory.PATH)
+        d1 = check_complete(self._ports.fs, self._identity)
+        self._ports.fs.rename(STAGED, PATH)
         self._sealed_d1 = d1
         self.reason = "restart"
         self._ending = asyncio.create_task(self._end_after(LINGER_S))

@@ -18,8 +18,8 @@ UNTRIED = "Another Wi-Fi network for this terminal."
 
 
 class NetworkTrial:
-    """One try at a time. `make_life()` gives (agent, drive), anew for each: `drive(sleep)` runs the
-    agent's life with that for its pauses.
+    """One try at a time. `make_life()` gives (agent, drive), anew for each, `agent` an Agent or a
+    Recovery: `drive(sleep)` runs its life with that for its pauses.
     """
 
     def __init__(self, make_life, limit_s=LIMIT_S):
@@ -61,7 +61,7 @@ class NetworkTrial:
         living = asyncio.create_task(drive(pause))
         try:
             for _ in range(int(self._limit_s / LOOK_S)):
-                if living.done() or (pause.has_begun and not agent.config.on_trial):
+                if living.done() or (pause.has_begun and agent.exchange.heard):
                     break
                 await asyncio.sleep(LOOK_S)
         finally:
@@ -72,7 +72,9 @@ class NetworkTrial:
                 pass
             except Exception:
                 pass
-        if agent.config.on_trial:
+        if agent.config.on_trial:  # what was heard was heard over it: nothing is asked before it
+            if agent.exchange.heard:
+                config_changes.accept(agent.config, agent.store)
             config_changes.end_trial(agent.config, agent.store)
         proven = agent.config.proven
         return pause.has_begun and all([proven.get(key, "") == fields[key] for key in fields])

@@ -263,6 +263,15 @@ class DeviceLink:
         fields = {"WIFI_SSID": ssid, "WIFI_PASSWORD": password}
         return _text(self._call("setup", fields, SETUP_S, 2), "TEXT")
 
+    def listen(self, seconds: float) -> None:
+        """Only hear what is printed there, for so long. Raises LinkLost."""
+        if self._serial is None:
+            raise LinkLost(f"{self.port} is not open")
+        try:
+            self._await(None, seconds)
+        except OSError as error:
+            raise LinkLost(f"{self.port} is gone: {_reason(error)}") from None
+
     def _call(
         self, op: str, fields: Message, answer_s: float = ANSWER_S, tries: int = 0
     ) -> dict[str, Any]:
@@ -272,6 +281,8 @@ class DeviceLink:
             lines = frame(bytes(toon.encode(request, tokens.kind_of)))
         except ValueError as error:
             raise LinkError(f"{op}: {error}") from None
+        if self._serial is None:
+            raise LinkLost(f"{self.port} is not open")
         try:
             for _ in range(tries or self._tries):
                 self._send(lines)
@@ -283,20 +294,18 @@ class DeviceLink:
         raise DeviceSilent(f"{self.port}: no answer to {op}")
 
     def _send(self, lines: Sequence[bytes]) -> None:
-        if self._serial is None:
-            raise LinkLost(f"{self.port} is not open")
         for line in lines:
             self._serial.write(line)
             self._serial.flush()
             time.sleep(LINE_PAUSE_S)
 
-    def _await(self, seq: str, answer_s: float) -> dict[str, Any] | None:
+    def _await(self, seq: str | None, answer_s: float) -> dict[str, Any] | None:
         end = time.monotonic() + answer_s
         while time.monotonic() < end:
             data = self._serial.read(self._serial.in_waiting or 1)
             for document in self._reader.feed(bytes(data)):
                 answer = _answer(document)
-                if answer is not None and answer.get("SEQ") == seq:
+                if answer is not None and seq is not None and answer.get("SEQ") == seq:
                     return answer
         return None
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ks_agent import factory
+from ks_agent import config_check, factory
+from ks_agent.errors import Malformed
 from ks_board import serial_line as device
+from ks_board.console_words import check_server
 from ks_tools import serial_line as host
 from ks_tools.device_link import DeviceLink, DeviceRefused, DeviceSilent, LinkLost
 from tests.serial.desk import (
@@ -111,6 +114,23 @@ def test_console_output_between_the_lines_does_no_harm(
     else:
         data = noise + empty + b"".join(lines)
     assert read_by_host(data) == [document]
+
+
+@given(
+    st.one_of(
+        st.text(max_size=12), st.from_regex(r"\Ahttps?:/{1,3}[a-z.:/]{0,6}[ -~]?\Z", fullmatch=True)
+    )
+)
+def test_the_server_is_judged_as_the_agent_judges_it(text: str) -> None:
+    def refuses(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except Malformed:
+            return True
+        return False
+
+    by_agent = refuses(lambda: config_check.check({"SERVER": text}))
+    assert refuses(lambda: check_server("SERVER", text)) == by_agent
 
 
 def test_the_limits_of_a_message_are_the_same_on_both_sides() -> None:

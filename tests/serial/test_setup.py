@@ -91,6 +91,13 @@ def test_a_network_over_which_the_server_answers_is_kept() -> None:
     assert NEW[1] not in trial.text
 
 
+def test_a_servers_signed_no_is_an_answer_too() -> None:
+    site = Site("new")
+    site.terminal.server.answers["heartbeat"] = {"ERR1": "REVOKED"}
+    assert attempt(site, *NEW).kept
+    assert site.network() == NEW
+
+
 def test_a_network_without_the_server_is_not_kept() -> None:
     site = Site("old")
     trial = attempt(site, "nowhere", "12345678", 0.6)
