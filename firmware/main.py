@@ -12,10 +12,36 @@ from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is stil
 gc.collect()
 import asyncio
 
-from ks_board import chip_ports, watchdog
 from ks_board.memory import Memory
 
 gc.collect()
+
+
+def begin(root, slot, stage0_version, memory):
+    from ks_board.chip_ports import begin  # at the top it would stay, and it is needed once
+
+    return begin(root, slot, stage0_version, Ed25519Crypto, memory)
+
+
+def ask_for(mode):
+    from ks_board.reset_reason import ask_for
+
+    ask_for(mode)
+
+
+def life_of(mode):
+    """Each import has a name of its own, so that a release can be linked."""
+    if mode == "factory":
+        from ks_board.console_life import live as console
+
+        return console
+    if mode == "setup":
+        from ks_board.setup_mode import live as setup
+
+        return setup
+    from ks_board.terminal import live as terminal
+
+    return terminal
 
 
 def main(root, slot, stage0_version=1):
@@ -23,24 +49,14 @@ def main(root, slot, stage0_version=1):
     chip. A crash is recorded and raised.
     """
     memory = Memory()
-    ports = chip_ports.make_ports(root, slot, stage0_version, Ed25519Crypto, memory)
-    mode = watchdog.settle(ports.fs)
-    provisioned = chip_ports.is_provisioned(ports.fs)
-    if provisioned:
-        chip_ports.close_console()
-    # One of them, and nothing of the others: there is no room.
-    if not provisioned:
-        from ks_board.console_life import live
-    elif mode == "setup":
-        from ks_board.setup_mode import live
-    else:
-        from ks_board.terminal import live
-    gc.collect()
+    ports, mode = begin(root, slot, stage0_version, memory)
+    live = life_of(mode)
+    ports.board.unload(())
     reason = asyncio.run(live(ports, memory, slot))
     if reason is None:
         ports.board.show("dormant", {})
         return None
     if reason == "setup":
-        watchdog.ask_for(reason)
+        ask_for(reason)
     ports.board.show("restart", {"REASON": reason})
     return "restart"

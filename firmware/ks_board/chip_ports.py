@@ -35,6 +35,20 @@ def make_ports(root, slot, stage0_version, crypto, memory):
     )
 
 
+def begin(root, slot, stage0_version, crypto, memory):
+    """(ports, mode): "" for the terminal's life, "factory" before it is provisioned, "setup" for
+    the life that was asked for before the reset.
+    """
+    from .reset_reason import settle
+
+    ports = make_ports(root, slot, stage0_version, crypto, memory)
+    mode = settle(ports.fs)
+    if not is_provisioned(ports.fs):
+        return ports, "factory"
+    close_console()
+    return ports, mode
+
+
 def is_provisioned(fs):
     try:
         fs.stat(FACTORY_PATH)

@@ -3,6 +3,10 @@
 import esp32
 
 from ks_driver.host import HostBoard
+from ks_driver.leaves import drop
+
+# What a boot alone needs.
+_SELDOM = ("chip_ports", "reset_reason", "start_features", "board_record", "features")
 
 
 class Esp32Board(HostBoard):
@@ -32,6 +36,10 @@ class Esp32Board(HostBoard):
     def reader_ok(self):
         """Whether nothing is wrong with what is attached."""
         return self._desk is None or not self._desk.faults
+
+    def unload(self, names):
+        drop("ks_board", _SELDOM)
+        HostBoard.unload(self, names)
 
     def attach(self, desk):
         """`desk`, see ks_board.desk, is told what is shown."""

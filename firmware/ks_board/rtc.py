@@ -9,6 +9,9 @@ import machine
 from ks_agent.errors import Malformed
 from ks_agent.timetext import format_ms, parse_ms
 
+# What is in its memory, which outlasts every reset but not the power: what ran, or what is next.
+MARK, MODE = b"KS1 ", b"KS2 "
+
 
 def set_rtc(unix_ms):
     text = format_ms(unix_ms)

@@ -7,12 +7,10 @@ import asyncio
 
 from ks_agent import life
 from ks_agent.agent import Agent
-from ks_driver.crash import record_crash
 from ks_driver.http import HttpClient
 from ks_driver.loop import WakeableSleep, drive
 from ks_driver.reader import Reader
 
-from .board_record import read_board
 from .watchdog import Probed, Timed, Watchdog
 from .wifi import Credentials, Wifi, WifiHttp
 
@@ -23,13 +21,19 @@ LOW_HEAP_BYTES = 12288
 
 
 class WatchedSleep(WakeableSleep):
-    """The agent's sleep, of which the watchdog knows how long it is."""
+    """The agent's sleep, of which the watchdog knows how long it is. `begin` is called at the
+    first: the agent is through with what takes most of the heap.
+    """
 
-    def __init__(self, guard):
+    def __init__(self, guard, begin):
         WakeableSleep.__init__(self)
         self._guard = guard
+        self._begin = begin
 
     async def __call__(self, seconds):
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            begin()
         self._guard.expect("sleeps", int(seconds * 1000))
         await WakeableSleep.__call__(self, seconds)
         self._guard.expect("works", WORK_MS)
@@ -67,6 +71,7 @@ class Terminal:
         self._credentials = Credentials(ports.vault)
         self._wifi = Wifi(self._credentials)  # before the agent, which may make its key: see Wifi
         self._agent = None
+        self._put = None
         self._desk = None
         self._tasks = []
         self._stopped = None
@@ -78,6 +83,8 @@ class Terminal:
         try:
             return await self._run()
         except Exception as crash:
+            from ks_driver.crash import record_crash
+
             record_crash(self._ports.fs, crash)
             raise
 
@@ -104,12 +111,12 @@ class Terminal:
 
     async def _live(self, agent):
         guard = self._watchdog.guard(Timed("agent", self._watchdog))
-        sleep = WatchedSleep(guard)
+        sleep = WatchedSleep(guard, self._start_features)
         http = WifiHttp(
             self._wifi, HttpClient(self._authority()), agent.clock.now_ms, self._memory.make_room
         )
         self._start("wifi", self._wifi.watch(agent.link))
-        self._start_features(self._start_reader(sleep))
+        self._start_reader(sleep)
         self._tasks.append(asyncio.create_task(self._watchdog.run()))
         self._life = asyncio.create_task(drive(agent.run(), WatchedHttp(http, guard), None, sleep))
         try:
@@ -140,7 +147,7 @@ class Terminal:
         flag = asyncio.ThreadSafeFlag()
         reader = Reader(self._take, self._ports.board.show, sleep.rouse, flag)
         self._start("reader", reader.run(), reader.progress)
-        return reader.put
+        self._put = reader.put
 
     def _take(self, *punch):
         before = self._watchdog.doing("reader: works")
@@ -149,19 +156,14 @@ class Terminal:
         finally:
             self._watchdog.doing(before)
 
-    def _start_features(self, put):
+    def _start_features(self):
         """Readers and indicators, each a task; a board without any loads none of their code."""
-        record = read_board(self._ports.fs)
-        if not record.get("FEATURE"):
-            return
-        from .desk import Desk
-        from .features import load
+        from .start_features import start
 
-        self._desk = desk = Desk(put, asyncio.ThreadSafeFlag, self._agent.log.warn)
-        desk.on("setup", self._setup)
-        load(record, desk)
-        desk.start()
-        self._ports.board.attach(desk)
+        self._desk = start(self._ports, self._put, self._agent.log.warn)
+        if self._desk is not None:
+            self._desk.on("setup", self._setup)
+        self._ports.board.unload(())
 
     def _setup(self, event, detail):
         self.stop("setup")

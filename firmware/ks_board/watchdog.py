@@ -12,15 +12,13 @@ import time
 
 import machine
 
-from ks_agent.store import STATE, Store
+from .rtc import MARK
 
-PATH = STATE + "crash.toon"
 # Longer than anything that leaves nothing else a turn: an image that is verified, a key's table.
 BITE_MS = 60000
 ROUND_MS = 1000
 # A task that was asked for something has this much longer than that takes.
 GRACE_MS = 30000
-MARK, MODE = b"KS1 ", b"KS2 "
 
 
 class Watchdog:
@@ -45,7 +43,8 @@ class Watchdog:
     def doing(self, what):
         """Mark what runs now; gives what ran before."""
         before, self._doing = self._doing, what
-        self._rtc.memory(MARK + what.encode())
+        if self._rtc is not None:
+            self._rtc.memory(MARK + what.encode())
         return before
 
     async def run(self):
@@ -54,14 +53,19 @@ class Watchdog:
             try:
                 late = self._late()
                 if late is not None:
-                    print("watchdog:", late)
-                    keep(self._fs, late)
-                    self.doing("")
-                    return
+                    return self._give_up(late)
             except MemoryError:
                 pass
             self._wdt.feed()
             await asyncio.sleep_ms(ROUND_MS)
+
+    def _give_up(self, late):
+        from .reset_reason import keep
+
+        print("watchdog:", late)
+        self.end()  # no more marks: this one is written
+        self._rtc = None
+        keep(self._fs, late)
 
     def _late(self):
         now = time.ticks_ms()
@@ -72,7 +76,8 @@ class Watchdog:
 
     def end(self):
         """A life has come to its end in good order."""
-        self._rtc.memory(b"")
+        if self._rtc is not None:
+            self._rtc.memory(b"")
 
 
 class Timed:
@@ -126,31 +131,3 @@ async def feed_for_ever():
     while True:
         wdt.feed()
         await asyncio.sleep_ms(ROUND_MS)
-
-
-def settle(fs):
-    """At a boot: what the chip's watchdog has ended is a crash like others. Gives the mode that was
-    asked for before the reset, or "".
-    """
-    rtc = machine.RTC()
-    memory = bytes(rtc.memory())
-    rtc.memory(b"")
-    if memory[: len(MODE)] == MODE:
-        return memory[len(MODE) :].decode()
-    if machine.reset_cause() == machine.WDT_RESET and memory[: len(MARK)] == MARK:
-        doing = memory[len(MARK) :].decode()
-        if doing:  # else it was found, and written, before the watchdog bit
-            keep(fs, doing)
-    return ""
-
-
-def ask_for(mode):
-    """The next boot, if a reset is what comes before it, is into this mode."""
-    machine.RTC().memory(MODE + mode.encode())
-
-
-def keep(fs, text):
-    try:
-        Store(fs).write(PATH, {"CLASS": "Watchdog", "TEXT": text, "TRACE": ""})
-    except Exception:  # a reset without a reason is better than none
-        pass

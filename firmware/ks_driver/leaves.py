@@ -9,12 +9,13 @@ _SELDOM = ("host_bootloader", "otadata", "folder_flash", "esp_image", "block_wri
 
 def unload(names):
     """Let go of modules of ks_agent: whoever needs one again imports it again."""
-    _drop("ks_agent", names)
-    _drop("ks_driver", _SELDOM)
+    drop("ks_agent", names)
+    drop("ks_driver", _SELDOM)
     gc.collect()
 
 
-def _drop(package_name, names):
+def drop(package_name, names):
+    """The same of another package; the memory comes back at the next collection."""
     package = sys.modules.get(package_name)
     for name in names:
         if sys.modules.pop(package_name + "." + name, None) and hasattr(package, name):

@@ -44,7 +44,7 @@ class ChipWorld(World):
         self, architecture: str, version: str, counter: int, *changes: Change
     ) -> Release:
         sources = changed(chip_application.application_files(), *changes)
-        files = compiled(sources, architecture=architecture)
+        files = compiled(sources, architecture=architecture, joined=chip_application.JOINED)
         return release_of(files, self.keys, version, counter)
 
     async def chip(

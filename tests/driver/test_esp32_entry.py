@@ -37,7 +37,8 @@ def provisioned(folder: Path) -> str:
 
 
 def ports_of(main: Any, folder: Path, slot: str = "a") -> Any:
-    return main.chip_ports.make_ports(str(folder), slot, 1, main.Ed25519Crypto, main.Memory())
+    made = importlib.import_module("ks_board.chip_ports").make_ports
+    return made(str(folder), slot, 1, main.Ed25519Crypto, main.Memory())
 
 
 def test_the_vault_commits_what_it_is_given(chip: pytest.MonkeyPatch) -> None:
@@ -232,13 +233,14 @@ def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
         def run(self) -> Iterator[Any]:
             effects = importlib.import_module("ks_agent.effects")
             lives.append(self)
+            yield effects.Sleep(0)
             put = terminals[0].put
             asyncio.get_running_loop().call_later(0.01, put, ("12E45678", "RFID", "IN"))
             yield effects.Sleep(1_000_000)
             yield effects.Restart("woken")
 
-    def begin(terminal: Any, put: Any) -> None:
-        terminals.append(SimpleNamespace(put=put))
+    def begin(terminal: Any) -> None:
+        terminals.append(SimpleNamespace(put=terminal._put))
 
     terminal = importlib.import_module("ks_board.terminal")
     chip.setattr(terminal, "Agent", Sleeper)
