@@ -19,7 +19,7 @@ from ks_server.keys import write_pem
 from .children import bound_to_parent
 from .keys import RoleKeys, public_text
 
-START_LIMIT_S = 30
+START_LIMIT_S = 120  # one that ends is noticed at once: this is for a busy computer
 STOP_LIMIT_S = 15
 KEPT_LINES = 400
 # What a child needs of our environment; settings are given, not inherited.
