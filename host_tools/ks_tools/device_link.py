@@ -24,7 +24,8 @@ from ks_server.crypto import NaclCrypto
 from ks_simulator.keys import TrustedKey
 
 from .console import ToolError
-from .serial_line import MAX_MESSAGE_BYTES, LineReader, frame
+from .device_answer import read_answer, reason_of, rows_of, shown, text_of
+from .serial_line import LineReader, frame
 
 Message = Mapping[str, str | Sequence[Mapping[str, str]]]
 
@@ -144,7 +145,7 @@ class DeviceLink:
                 exclusive=None if "://" in self.port else True,
             )
         except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise LinkLost(f"{self.port} cannot be opened: {_reason(error)}") from None
+            raise LinkLost(f"{self.port} cannot be opened: {reason_of(error)}") from None
 
     def close(self) -> None:
         """May be called again."""
@@ -162,25 +163,25 @@ class DeviceLink:
         answer = self._call("hello", {"SESSION": session}, ANSWER_S / 2, tries)
         if answer.get("SESSION") != session:
             raise LinkError(f"{self.port}: an answer to somebody else")
-        heap = _text(answer, "HEAP")
+        heap = text_of(answer, "HEAP")
         return Told(
-            mac=_text(answer, "MAC"),
-            state=_text(answer, "STATE"),
-            board=_text(answer, "BOARD"),
-            chip=_text(answer, "CHIP"),
-            release=_text(answer, "FW2"),
-            micropython=_text(answer, "MPV"),
-            stage0=_text(answer, "STAGE0"),
+            mac=text_of(answer, "MAC"),
+            state=text_of(answer, "STATE"),
+            board=text_of(answer, "BOARD"),
+            chip=text_of(answer, "CHIP"),
+            release=text_of(answer, "FW2"),
+            micropython=text_of(answer, "MPV"),
+            stage0=text_of(answer, "STAGE0"),
             heap=int(heap) if heap.isascii() and heap.isdigit() else 0,
-            public=_text(answer, "PUB"),
-            d1=_text(answer, "D1"),
+            public=text_of(answer, "PUB"),
+            d1=text_of(answer, "D1"),
         )
 
     def test(self, name: str, step: str = "act") -> dict[str, str]:
         """A reading of the factory test: flash, clock, memory, or a feature's (`act`)."""
         answer = self._call("test", {"NAME": name, "STEP": step}, JOIN_S, 2)
         readings = {key: value for key, value in answer.items() if isinstance(value, str)}
-        readings.update({row.get("NAME", ""): row.get("TEXT", "") for row in _rows(answer)})
+        readings.update({row.get("NAME", ""): row.get("TEXT", "") for row in rows_of(answer)})
         return {key: value for key, value in readings.items() if key not in ("S1", "SEQ")}
 
     def begin(self, name: str) -> None:
@@ -190,14 +191,14 @@ class DeviceLink:
     def seen(self, name: str) -> list[str]:
         """What it has seen since `begin`."""
         answer = self._call("test", {"NAME": name, "STEP": "end"})
-        return [row.get("TEXT", "") for row in _rows(answer, "SEEN")]
+        return [row.get("TEXT", "") for row in rows_of(answer, "SEEN")]
 
     def test_wifi(self, ssid: str, password: str) -> int:
         """The strength of a network, dBm."""
         fields = {"NAME": "wifi", "WIFI_SSID": ssid, "WIFI_PASSWORD": password}
         answer = self._call("test", fields, JOIN_S, 2)
         try:
-            return int(_text(answer, "RSSI"))
+            return int(text_of(answer, "RSSI"))
         except ValueError:
             raise LinkError("the terminal told no strength") from None
 
@@ -213,11 +214,11 @@ class DeviceLink:
         """Let it prove that it holds the key of `public`. LinkError for a proof that is none."""
         challenge = secrets.token_hex(32)
         answer = self._call("prove", {"D1": d1, "CHALLENGE": challenge}, KEY_S)
-        nonce, signature = _text(answer, "NONCE"), _text(answer, "SIG")
-        text = signing.proof_text(d1, public, challenge, nonce)
+        nonce, signature = text_of(answer, "NONCE"), text_of(answer, "SIG")
+        text = signing.prooftext_of(d1, public, challenge, nonce)
         try:
             raw = signing.decode_public_key(public)
-            signing.verify_text(NaclCrypto(), raw, text, signature)
+            signing.verifytext_of(NaclCrypto(), raw, text, signature)
         except (BadSignature, Malformed):
             raise LinkError(f"{self.port}: the proof of its key is wrong") from None
         if len(nonce) != 32:
@@ -256,12 +257,12 @@ class DeviceLink:
         answer = self._call("seal", {})
         with suppress(DeviceSilent):  # it has restarted by itself
             self._call("restart", {}, ANSWER_S / 4, 1)
-        return _text(answer, "D1")
+        return text_of(answer, "D1")
 
     def setup(self, ssid: str, password: str) -> str:
         """Try a network; it is kept if the server answered over it. What it says of it."""
         fields = {"WIFI_SSID": ssid, "WIFI_PASSWORD": password}
-        return _text(self._call("setup", fields, SETUP_S, 2), "TEXT")
+        return text_of(self._call("setup", fields, SETUP_S, 2), "TEXT")
 
     def listen(self, seconds: float) -> None:
         """Only hear what is printed there, for so long. Raises LinkLost."""
@@ -270,7 +271,7 @@ class DeviceLink:
         try:
             self._await(None, seconds)
         except OSError as error:
-            raise LinkLost(f"{self.port} is gone: {_reason(error)}") from None
+            raise LinkLost(f"{self.port} is gone: {reason_of(error)}") from None
 
     def _call(
         self, op: str, fields: Message, answer_s: float = ANSWER_S, tries: int = 0
@@ -290,7 +291,7 @@ class DeviceLink:
                 if answer is not None:
                     return _checked(answer)
         except OSError as error:
-            raise LinkLost(f"{self.port} is gone: {_reason(error)}") from None
+            raise LinkLost(f"{self.port} is gone: {reason_of(error)}") from None
         raise DeviceSilent(f"{self.port}: no answer to {op}")
 
     def _send(self, lines: Sequence[bytes]) -> None:
@@ -304,50 +305,22 @@ class DeviceLink:
         while time.monotonic() < end:
             data = self._serial.read(self._serial.in_waiting or 1)
             for document in self._reader.feed(bytes(data)):
-                answer = _answer(document)
+                answer = read_answer(document)
                 if answer is not None and seq is not None and answer.get("SEQ") == seq:
                     return answer
         return None
 
 
-def _answer(document: bytes) -> dict[str, Any] | None:
-    try:
-        answer: dict[str, Any] = toon.decode(document, MAX_MESSAGE_BYTES)
-    except Malformed:
-        return None
-    return answer if "S1" in answer and "OP" not in answer else None
-
-
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if answer["S1"] != "ok":
-        raise DeviceRefused(_shown(_text(answer, "ERR1")), _shown(_text(answer, "ERR2")))
+        raise DeviceRefused(shown(text_of(answer, "ERR1")), shown(text_of(answer, "ERR2")))
     return answer
 
 
-def _text(answer: Mapping[str, Any], key: str) -> str:
-    value = answer.get(key, "")
-    return value if isinstance(value, str) else ""
-
-
-def _rows(answer: Mapping[str, Any], key: str = "READING") -> list[dict[str, str]]:
-    value = answer.get(key, [])
-    return value if isinstance(value, list) else []
-
-
 def _public(answer: Mapping[str, Any]) -> str:
-    text = _text(answer, "PUB")
+    text = text_of(answer, "PUB")
     try:
         signing.unb64(text, 32)
     except Malformed:
         raise LinkError("the terminal's public key is none") from None
     return text
-
-
-def _shown(text: str) -> str:
-    """For a person's screen: whatever is at the port may have sent it."""
-    return "".join(character if character.isprintable() else "?" for character in text[:200])
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).splitlines()[0] if text else type(error).__name__

@@ -11,9 +11,7 @@ from fake_ports import PowerCut
 from ks_agent import factory, signing, toon
 from ks_agent.store import Store
 from ks_agent.trust import Trust
-from ks_board import console_refusal
 from ks_server.crypto import NaclCrypto
-from ks_tools.serial_line import LineReader
 from tests.serial.desk import (
     NETWORK,
     SESSION,
@@ -24,7 +22,6 @@ from tests.serial.desk import (
     framed,
     told,
 )
-from tools.micropython import ROOT
 
 Message = Mapping[str, Any]
 
@@ -346,17 +343,3 @@ def test_a_flash_that_fails_is_said_and_does_not_end_the_conversation() -> None:
     failed, hello = ask(terminal.boot(), FACTORY, {"OP": "hello"})
     assert (failed["ERR1"], failed["ERR2"]) == ("FLASH", "error 28")
     assert hello["S1"] == "ok"
-
-
-def test_the_example_in_the_document_is_a_message() -> None:
-    text = (ROOT / "docs" / "serial.md").read_text("utf-8")
-    lines = [line.strip() for line in text.splitlines() if line.startswith("    ~")]
-    (document,) = LineReader().feed("".join(line + "\n" for line in lines).encode())
-    assert toon.decode(document, 8192) == {"NAME": "flash", "OP": "test", "SEQ": "7"}
-
-
-def test_every_code_and_operation_is_described() -> None:
-    text = (ROOT / "docs" / "serial.md").read_text("utf-8")
-    codes = [name for name in vars(console_refusal) if name.isupper()]
-    operations = [*Terminal().boot()._operations, "setup"]
-    assert [word for word in codes + operations if f"| `{word}` |" not in text] == []
