@@ -215,10 +215,10 @@ class DeviceLink:
         challenge = secrets.token_hex(32)
         answer = self._call("prove", {"D1": d1, "CHALLENGE": challenge}, KEY_S)
         nonce, signature = text_of(answer, "NONCE"), text_of(answer, "SIG")
-        text = signing.prooftext_of(d1, public, challenge, nonce)
+        text = signing.proof_text(d1, public, challenge, nonce)
         try:
             raw = signing.decode_public_key(public)
-            signing.verifytext_of(NaclCrypto(), raw, text, signature)
+            signing.verify_text(NaclCrypto(), raw, text, signature)
         except (BadSignature, Malformed):
             raise LinkError(f"{self.port}: the proof of its key is wrong") from None
         if len(nonce) != 32:
