@@ -154,8 +154,9 @@ class ProcessTerminal:
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"} | READER,
         )
         await self._listen(self._process)
-        self._answers.silence()
-        return await self._after(await self._process.wait())
+        status = await self._process.wait()
+        self._answers.silence()  # only now: until it has ended, it may be given cards
+        return await self._after(status)
 
     async def _listen(self, process: Process) -> None:
         while process.stdout and (line := await process.stdout.readline()):

@@ -107,6 +107,21 @@ async def test_a_card_held_to_its_reader_is_answered_through_its_lines(tmp_path:
     assert (await answers[0]).credential == "A b"
 
 
+async def test_a_card_held_while_the_terminal_ends_is_unheard(tmp_path: Path) -> None:
+    made = terminal(tmp_path, "os.close(1); os.close(2); sys.stdin.readline(); os._exit(0)")
+    life = asyncio.create_task(made.run())
+    await made.wait_for("run", 20)
+    process = made._process
+    assert process is not None and process.stdout is not None
+    while not process.stdout.at_eof():
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    answer = await asyncio.wait_for(made.punch("A"), 20)
+    assert answer.outcome == "unheard"
+    await life
+
+
 async def test_a_person_holds_the_card_again_until_there_is_an_answer(tmp_path: Path) -> None:
     made = terminal(tmp_path, "if runs == 0: sys.stdin.readline(); sys.exit(75)\n" + ANSWERING)
     life = asyncio.create_task(made.run())
