@@ -113,7 +113,7 @@ async def test_a_card_held_while_the_terminal_ends_is_unheard(tmp_path: Path) ->
     await made.wait_for("run", 20)
     process = made._process
     assert process is not None and process.stdout is not None
-    while not process.stdout.at_eof():
+    while not process.stdout.at_eof():  # noqa: ASYNC110 -- nothing tells when
         await asyncio.sleep(0)
     for _ in range(10):
         await asyncio.sleep(0)
