@@ -20,9 +20,11 @@ from .line import Line, PtyLine, TcpLine
 from .models import model_named
 from .world import LOCALHOST
 
-HEAPS: Final = {"i386": "160k", "amd64": "512k"}
+# The chip has 145 KB at its boot; the models of its modules take the rest.
+HEAPS: Final = {"i386": "176k", "amd64": "512k"}
 MAC_BYTES: Final = 6
-OUI: Final = bytes.fromhex("240ac4")
+# Locally administered, as no maker gives them (IEEE 802): an image for software chips goes by it.
+OUI: Final = bytes.fromhex("260ac4")
 OPEN_LIMIT_S: Final = 30
 
 

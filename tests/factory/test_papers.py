@@ -20,6 +20,7 @@ from ks_tools.factory.store import Store
 from . import pictures
 from .line_support import World, a_line
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_readers")
 OTHER = "26:0a:c4:00:00:02"
 
 

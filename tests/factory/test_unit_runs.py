@@ -14,6 +14,7 @@ from ks_tools.factory.steps import DONE, NAMES, REJECT, REWORK
 
 from .line_support import PORT, World, a_line
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_readers")
 OTHER = "26:0a:c4:00:00:02"
 
 

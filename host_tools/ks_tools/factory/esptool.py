@@ -83,6 +83,10 @@ class Esptool:
         arguments = ["write-flash", *(["--erase-all"] if erase else []), *_places(parts)]
         self._esptool(arguments, WRITE_S)
 
+    def erase(self, offset: int, size: int) -> None:
+        """A part of the flash."""
+        self._esptool(["erase-region", hex(offset), hex(size)], CONNECT_S)
+
     def verify(self, parts: Sequence[tuple[int, Path]]) -> None:
         """Compare, by MD5 computed on the chip. Raises UnitFailed where they differ."""
         self._esptool(["verify-flash", *_places(parts)], WRITE_S)

@@ -25,7 +25,7 @@ last = {last}
 [server]
 url = "{server}"
 admit = "{admit}"          # or "offline": whitelist.jsonl, to be imported later
-tokens = false            # true: a one-time token for each unit, bound to its id
+tokens = true             # a one-time token for each unit, bound to its id
 # ca = "ca.pem"           # the authority of the server's certificate
 {wifi}
 [label]

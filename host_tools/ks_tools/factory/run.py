@@ -153,13 +153,10 @@ class UnitRun:
         self.line.view.step(self.port, None, "detected")
         self.chip = chip = self.flasher.detect()
         self.line.image.check_unit(chip.chip, chip.mac)
-        self._log = UnitLog(self.line.folder / "logs", chip.mac)
+        self.open_log(chip.mac)
         self.unit = self.store.claim(chip.mac, chip.chip, self.batch.board, self.desk)
-        self.log.hide(self.unit.setup_password, self.batch.wifi_password())
+        self.log.hide(self.unit.setup_password)
         self.log.add(f"at {self.port}, station {self.desk.station}: {self.unit.name}")
-        for line in self._said:
-            self.log.add(line)
-        self._said.clear()
 
     def _perform(self, name: str) -> None:
         if self.line.stop.is_set():
@@ -178,6 +175,14 @@ class UnitRun:
         assert found is not None
         self.unit = found
         self.line.after_step(name)
+
+    def open_log(self, mac: str) -> None:
+        """From now on, what is said goes there; also what was said before."""
+        self._log = UnitLog(self.line.folder / "logs", mac)
+        self._log.hide(self.batch.wifi_password())
+        for line in self._said:
+            self._log.add(line)
+        self._said.clear()
 
     # -- what the steps use ----------------------------------------------------------------------
 
