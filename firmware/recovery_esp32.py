@@ -18,8 +18,13 @@ from ks_agent.recovery import Recovery
 gc.collect()
 import asyncio
 
+import machine
+
 from ks_board.chip_ports import close_console, make_ports
+from ks_board.console_facts import facts
+from ks_board.console_stream import StdStream
 from ks_board.memory import Memory
+from ks_board.recovery_line import RecoveryLine
 from ks_board.watchdog import feed_for_ever
 from ks_board.wifi import Credentials, Wifi, WifiHttp
 from ks_driver.authority import Authority
@@ -33,13 +38,18 @@ async def live(ports, memory):
     """Until a release is staged; the reason of the restart."""
     credentials = Credentials(ports.vault)
     wifi = Wifi(credentials)
-    recovery = Recovery(ports)
-    credentials.config = recovery.config
-    http = HttpClient(Authority(ports.fs, lambda: recovery.config.get("CA")))
-    client = WifiHttp(wifi, http, recovery.clock.now_ms, memory.make_room)
+
+    def make_life():
+        recovery = Recovery(ports)
+        credentials.config = recovery.config
+        http = HttpClient(Authority(ports.fs, lambda: recovery.config.get("CA")))
+        client = WifiHttp(wifi, http, recovery.clock.now_ms, memory.make_room)
+        return recovery, lambda sleep: drive(recovery.run(), client, None, sleep)
+
+    told = facts(ports.fs, machine.unique_id(), {}, "", ports.partition.stage0)
     feeding = asyncio.create_task(feed_for_ever())
     try:
-        return await drive(recovery.run(), client)
+        return await RecoveryLine(ports, told, StdStream(), make_life).run()
     finally:
         feeding.cancel()
 

@@ -75,7 +75,7 @@ ENTRY_POINTS = (
     "firmware/frozen/_boot.py",
     "firmware/ks_board/volumes.py",
     "firmware/stage0.py",
-    "boards/manifest.py",
+    "boards/",
     "host_tools/ks_tools/cli.py",
     "simulator/ks_chip/device/",
     "simulator/ks_server/migrations/",

@@ -23,7 +23,7 @@ from .console_refusal import (
     UNKNOWN_OP,
     Refusal,
 )
-from .console_text import text_of
+from .console_text import sealed_hello, text_of
 
 ALLOW_INJECTION = "allow_injection"
 CHALLENGE_DIGITS = 64
@@ -175,14 +175,6 @@ class FactoryDesk:
     async def _end_after(self, seconds):
         await asyncio.sleep(seconds)
         self.over.set()
-
-
-def sealed_hello(facts, d1):
-    """All that a provisioned terminal tells."""
-    fields = {key: facts[key] for key in ("MAC", "BOARD") if key in facts}
-    fields["D1"] = d1
-    fields["STATE"] = "provisioned"
-    return fields
 
 
 def free_bytes():

@@ -1,4 +1,4 @@
-"""Fields of a request, and the limits of a Wi-Fi network's name and password."""
+"""Fields of requests and answers, and the limits of a Wi-Fi network's name and password."""
 
 from ks_agent.errors import Malformed
 
@@ -22,3 +22,11 @@ def check_network(name, password):
     size = len(password.encode())
     if size and not PASSWORD_LEAST_BYTES <= size <= PASSWORD_MOST_BYTES:
         raise Malformed("WIFI_PASSWORD is not 8 to 63 bytes")
+
+
+def sealed_hello(facts, d1):
+    """All that a provisioned terminal tells."""
+    fields = {key: facts[key] for key in ("MAC", "BOARD") if key in facts}
+    fields["D1"] = d1
+    fields["STATE"] = "provisioned"
+    return fields

@@ -7,14 +7,12 @@ is over.
 
 import asyncio
 
-from ks_agent import factory
-from ks_agent.errors import KsError, Malformed
+from ks_agent.errors import Malformed
 from ks_agent.ports import random_hex
 
 from .console import Console
-from .console_factory import sealed_hello
-from .console_refusal import JOIN_FAILED, SEALED, Refusal
-from .console_text import check_network, text_of
+from .console_text import check_network
+from .setup_desk import SetupDesk, d1_of
 from .setup_page import MAX_HEAD_BYTES, BadRequest, Page, body_length, refusal
 
 LASTS_S = 600
@@ -24,40 +22,7 @@ HTTP_PORT = 80
 CLIENT_S = 10
 MAX_CLIENTS = 4
 TOKEN_BYTES = 16
-FLUSH_S = 0.05
 SSID_BYTES = 32
-
-
-class SetupDesk:
-    """What the console does in setup mode: `hello`, `setup`, and `restart` to end it."""
-
-    def __init__(self, facts, d1, trial):
-        self._facts = facts
-        self._d1 = d1
-        self._trial = trial
-        self._ending = None
-        self.over = asyncio.Event()
-        self.reason = None
-
-    async def perform(self, op, request):
-        if op == "hello":
-            return sealed_hello(self._facts, self._d1)
-        if op == "setup":
-            name, password = text_of(request, "WIFI_SSID"), text_of(request, "WIFI_PASSWORD")
-            if self._trial.is_trying():
-                raise Refusal(JOIN_FAILED, "another network is being tried")
-            if not await self._trial.attempt(name, password):
-                raise Refusal(JOIN_FAILED, self._trial.text)
-            return {"TEXT": self._trial.text}
-        if op == "restart":
-            self.reason = "restart"
-            self._ending = asyncio.create_task(self._end())
-            return {}
-        raise Refusal(SEALED, "the terminal is provisioned")
-
-    async def _end(self):
-        await asyncio.sleep(FLUSH_S)
-        self.over.set()
 
 
 class SetupMode:
@@ -177,20 +142,6 @@ async def read_head(reader):
             return data[:end], data[end + 4 :]
         if len(data) > MAX_HEAD_BYTES:
             raise BadRequest(413)
-
-
-def d1_of(fs):
-    """The terminal's id as its records, else the factory's words, have it."""
-    from ks_agent.identity import PATH
-    from ks_agent.store import Store
-
-    record = Store(fs).read_or_none(PATH)
-    if record is None or not isinstance(record.get("D1"), str):
-        try:
-            record = factory.read_factory(fs)
-        except KsError:
-            record = {}
-    return record.get("D1", "terminal")
 
 
 async def live(ports, memory, slot):

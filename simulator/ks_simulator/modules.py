@@ -7,7 +7,7 @@ function.
 Where the flash has room for few files only, two things more: what the entry imports within
 functions are the lives it may lead, and what the same lives load at their start belongs together,
 whatever its package; and a module of fewer than `joined` characters counts as loaded by what
-imports it anywhere.
+imports it anywhere, or goes with what is loaded wherever it is.
 
 A module that is used as a value, changed from outside, or that looks at its own name, is for
 itself.
@@ -24,6 +24,7 @@ from . import scopes
 
 Trees = dict[str, ast.Module]
 Name = tuple[str, ...]
+Together = dict[tuple[str, frozenset[str]], list[str]]  # by package, and by what loads them first
 OWN_NAME = frozenset(("__name__", "__file__", "__path__", "__import__", "globals"))
 INIT = "__init__"
 # Packages that `flat` leaves out. ks_crypto stays: its native code is compiled apart, and knows
@@ -169,14 +170,35 @@ class Modules:
             for path in self._closure(root):
                 reached[path].add(root)
         before = self._before(reached) if self._few else {}
-        together: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
+        together: Together = defaultdict(list)
         for path in self._ordered():
             if path not in self.alone:
                 by = {self.entry} & reached[path] or reached[path]
                 by = {root for root in by if path not in before.get(root, ())}
                 together[self._package(path), frozenset(by)].append(path)
+        if self._few:
+            self._put_small_ones_elsewhere(together)
         self.groups = {members[-1]: members for members in together.values()}
         self.head = {path: head for head, members in self.groups.items() for path in members}
+
+    def _put_small_ones_elsewhere(self, together: Together) -> None:
+        """A small module goes with others that are loaded wherever it is, and load what it does."""
+        order = {path: number for number, path in enumerate(self._ordered())}
+        for key, members in sorted(together.items(), key=lambda item: order[item[1][0]]):
+            if len(members) > 1 or members[0] not in self._small:
+                continue
+            wanted = self._closure(members[0]) - {*members, *self.alone}
+            others = [
+                (len(roots), order[found[-1]], (package, roots))
+                for (package, roots), found in together.items()
+                if package == key[0]
+                and (package, roots) != key
+                and (key[1] <= roots or self.entry in roots)
+                and wanted <= set().union(*map(self._closure, found))
+            ]
+            if others:
+                home = min(others)[-1]
+                together[home] = sorted(together[home] + together.pop(key), key=order.__getitem__)
 
     def _before(self, reached: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """What is loaded for good before a root may be: then it is not the first to load it.

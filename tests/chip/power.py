@@ -86,6 +86,20 @@ class Chip(ProcessTerminal):
         if self._writer is not None:
             self._writer.write(line.encode() + b"\n")
 
+    def card(self, number: int, d0: int = 34, d1: int = 35) -> None:
+        """Hold a card to the Wiegand reader on these pins: 24 bits between two of parity."""
+        bits = [number >> place & 1 for place in range(23, -1, -1)]
+        bits = [sum(bits[:12]) & 1, *bits, 1 - (sum(bits[12:]) & 1)]
+        for bit in bits:
+            for level in (0, 1):
+                self.control(f"pin {d1 if bit else d0} {level}")
+
+    def type(self, data: bytes) -> None:
+        """Bytes to its serial line."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+
     async def told(self, matches: Callable[[str], bool], timeout_s: float, after: int = 0) -> str:
         """The first line of control from number `after` on that matches."""
         async with asyncio.timeout(timeout_s):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from ks_simulator import chip_application
+from ks_simulator.admin import eventually
 from ks_simulator.admin_punches import PunchApi
 from ks_simulator.application import Release
 from ks_simulator.compiled import compiled
@@ -18,20 +20,41 @@ from ks_simulator.keys import RoleKeys
 from ks_simulator.server import ServerProcess, server_settings
 from tests.chip.flash_file import board_named, factory_files, release_of, write_flash
 from tests.chip.power import Chip
-from tests.e2e.world import World
+from tests.e2e.world import PATIENCE_S, World
 
 # What a real chip has at its boot, with Wi-Fi up: 145 KB. The fakes of its modules take some too.
 HEAPS = {"amd64": "512k", "i386": "176k"}
 NETWORK = {"wifi_ssid": b"site", "wifi_password": b"secret 1"}
-SLEEP = b"await asyncio.sleep(seconds)"
-PACED = b"await asyncio.sleep(seconds / 8)"
-Change = tuple[str, bytes, bytes]
+# Cards by which a person at the reader makes the terminal hang: all of it, or the reader's task.
+BLOCKING_CARD, STALLING_CARD = 0xB10C, 0x57A1
+# Every wait is shorter; and the two cards.
+CHANGES = (
+    ("ks_driver/loop.py", b"asyncio.sleep(seconds)", b"asyncio.sleep(seconds / 8)"),
+    ("ks_board/watchdog.py", b"BITE_MS = 60000", b"BITE_MS = 5000"),
+    ("ks_board/watchdog.py", b"GRACE_MS = 30000", b"GRACE_MS = 3000"),
+    ("ks_board/watchdog.py", b"ROUND_MS = 1000", b"ROUND_MS = 100"),
+    ("ks_board/wifi.py", b"WATCH_S = 1\n", b"WATCH_S = 0.02\n"),
+    ("ks_board/features/button.py", b"HOLD_MS = 5000", b"HOLD_MS = 300"),
+    (
+        "ks_board/terminal.py",
+        b"            return self._agent.punches.take(",
+        b"            while punch[0] == '00B10C':\n                pass\n"
+        b"            return self._agent.punches.take(",
+    ),
+    (
+        "ks_driver/reader.py",
+        b"                self._pass_on(punch)\n",
+        b"                self._pass_on(punch)\n"
+        b"                while punch[0] == '0057A1':\n"
+        b"                    await asyncio.sleep(9)\n",
+    ),
+)
 
 
-def changed(files: Mapping[str, bytes], *changes: Change) -> dict[str, bytes]:
+def changed(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Sources with texts replaced, each of which is there."""
     made = dict(files)
-    for path, old, new in (("ks_driver/loop.py", SLEEP, PACED), *changes):
+    for path, old, new in CHANGES:
         assert old in made[path], (path, old)
         made[path] = made[path].replace(old, new)
     return made
@@ -40,29 +63,27 @@ def changed(files: Mapping[str, bytes], *changes: Change) -> dict[str, bytes]:
 class ChipWorld(World):
     """As the end-to-end tests' world, with chips as its terminals."""
 
-    def chip_release(
-        self, architecture: str, version: str, counter: int, *changes: Change
-    ) -> Release:
-        sources = changed(chip_application.application_files(), *changes)
+    def chip_release(self, architecture: str, version: str, counter: int) -> Release:
+        sources = changed(chip_application.application_files())
         files = compiled(sources, architecture=architecture, joined=chip_application.JOINED)
+        files["version.txt"] = version.encode()
         return release_of(files, self.keys, version, counter)
 
     async def chip(
         self,
         d1: str,
-        *changes: Change,
         interpreter: str = "amd64",
         board: str = "esp32_generic",
         server: str = "",
         **words: str,
     ) -> Chip:
-        """A provisioned chip, switched on; `changes` to the sources of its application."""
+        """A provisioned chip, switched on; `words` of factory.toon."""
         program = find_micropython(interpreter)
         if program is None:
             pytest.skip(f"no MicroPython for {interpreter} here: make micropython says why")
         self.compiles, self.architecture = True, native_architecture(program)
         otrt = await self.api.make_token(d1)
-        release = self.chip_release(self.architecture, "1.0.0", 1, *changes)
+        release = self.chip_release(self.architecture, "1.0.0", 1)
         files = {
             **chip_application.vfs_files(release, self.architecture),
             **factory_files(d1, server or self.server.url, self.keys, otrt=otrt, **words),
@@ -73,6 +94,20 @@ class ChipWorld(World):
         chip.control("wifi site secret%201 -61", keeps=True)
         self.lives.append(asyncio.create_task(chip.run()))
         return chip
+
+    def stored(self, query: str) -> list[str]:
+        """The first column of what is in the server's database."""
+        (path,) = (self.folder / "server").glob("*.sqlite3")
+        with closing(sqlite3.connect(path)) as database:
+            return [str(row[0]) for row in database.execute(query)]
+
+    async def comes(self, query: str, wanted: str) -> None:
+        """Wait until the server has stored this."""
+
+        async def ask() -> list[str]:
+            return self.stored(query)
+
+        await eventually(ask, lambda found: wanted in found, PATIENCE_S)
 
 
 @asynccontextmanager

@@ -131,7 +131,13 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         idf_heap_info=lambda capabilities: [(200000, free, free, free) for free in system_free],
     )  # fmt: skip
     machine = module(
-        "machine", reset=reset, RTC=Rtc, WDT=Wdt, WDT_RESET=3, reset_cause=lambda: causes[-1]
+        "machine",
+        reset=reset,
+        RTC=Rtc,
+        WDT=Wdt,
+        WDT_RESET=3,
+        reset_cause=lambda: causes[-1],
+        unique_id=lambda: b"\x30\xae\xa4\x01\x02\x03",
     )
     monkeypatch.setitem(sys.modules, "esp32", esp32)
     monkeypatch.setitem(sys.modules, "network", module("network", WLAN=Wlan))

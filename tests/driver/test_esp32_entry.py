@@ -249,6 +249,14 @@ def test_what_an_interrupt_puts_wakes_the_sleeping_terminal(
     assert lives[0].taken == [("12E45678", "RFID", "IN")]
 
 
+class Nobody:
+    """A serial line on which nothing comes."""
+
+    async def read(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+
 class Rescue:
     """A recovery that has staged a release at once."""
 
@@ -266,5 +274,6 @@ def test_recovery_on_a_chip_ends_in_a_restart_with_the_radio_on(
 ) -> None:
     recovery = importlib.import_module("recovery_esp32")
     chip.setattr(recovery, "Recovery", Rescue)
+    chip.setattr(recovery, "StdStream", Nobody)
     assert recovery.main(str(tmp_path), "", 1) == "restart"
     assert Wlan.made[0].calls == [("active", True)]

@@ -14,6 +14,7 @@ from ks_agent.config_changes import TRIAL_PATH
 from ks_agent.effects import Fetch, Response
 from ks_agent.store import Store
 from ks_board import setup_mode
+from ks_board.recovery_line import RecoveryLine
 from ks_board.setup_mode import SetupMode
 from ks_board.setup_trial import NetworkTrial
 from ks_driver.loop import drive
@@ -178,8 +179,8 @@ def run_mode(site: Site, stream: Any, point: Point, **more: Any) -> Awaitable[No
     return done
 
 
-async def finished(work: Awaitable[None]) -> None:
-    await work
+async def finished(work: Awaitable[Any], limit_s: float = 30) -> Any:
+    return await asyncio.wait_for(work, limit_s)
 
 
 def console(site: Site, *requests: dict[str, str]) -> list[dict[str, Any]]:
@@ -215,6 +216,54 @@ def test_a_network_that_does_not_work_is_said_on_the_line() -> None:
     refused = console(site, {"OP": "setup", "WIFI_SSID": "x", "WIFI_PASSWORD": "12345678"})[1]
     assert refused["ERR1"] == "JOIN_FAILED"
     assert "12345678" not in str(refused)
+
+
+def in_recovery(site: Site, *requests: dict[str, str]) -> list[dict[str, Any]]:
+    """What the serial line answers beside a life that goes on until it has been heard."""
+    steps = [{"OP": "hello", "SESSION": SESSION}, *requests]
+    lines = [framed({**step, "SEQ": str(seq)}) for seq, step in enumerate(steps, 1)]
+    lives: list[Any] = []
+
+    class Stream(Memory):
+        async def read(self) -> bytes:
+            return self.pieces.pop(0) if self.pieces else await Silence().read()
+
+    def make_life() -> tuple[Any, Callable[[Any], Awaitable[str]]]:
+        agent = site.boot()
+        air = Air(site.terminal, agent, site.reachable)
+        lives.append(agent)
+
+        async def life(sleep: Any) -> str:
+            if len(answers(stream.written)) == len(steps):
+                return "staged"
+            return str(await drive(agent.run(), air, None, sleep))
+
+        return agent, life
+
+    stream = Stream(*lines)
+    make: Any = RecoveryLine
+    line = make(site.terminal.agent.ports, FACTS, stream, make_life)
+    line._trial._limit_s = 0.6
+    assert asyncio.run(finished(line.run(), 10)) == "staged"
+    return answers(stream.written)
+
+
+def test_recovery_may_be_given_another_network_and_goes_on() -> None:
+    site = Site("new")
+    hello, done = in_recovery(site, {"OP": "setup", "WIFI_SSID": NEW[0], "WIFI_PASSWORD": NEW[1]})
+    assert (hello["STATE"], done["S1"]) == ("provisioned", "ok")
+    assert site.network() == NEW
+
+
+def test_recovery_goes_on_after_a_network_that_was_none() -> None:
+    site = Site("old")
+    _, malformed, refused = in_recovery(
+        site,
+        {"OP": "setup", "WIFI_SSID": "", "WIFI_PASSWORD": ""},
+        {"OP": "setup", "WIFI_SSID": "x", "WIFI_PASSWORD": "12345678"},
+    )
+    assert (malformed["ERR1"], refused["ERR1"]) == ("MALFORMED", "JOIN_FAILED")
+    assert site.network() == ("old", "the old one")
 
 
 async def http(port: int, text: str) -> str:

@@ -15,7 +15,6 @@ from ks_simulator.interpreters import native_architecture
 from ks_viper.build import PARTS, WORD_BITS, source
 from ks_viper.package import PLAIN, VARIANTS
 from tests.only_once import Compiler
-from tests.only_once import Compiler
 from tools.micropython import interpreter, works
 
 NATIVE = {f"ks_crypto/{part}.mpy" for part in PARTS}
@@ -42,7 +41,6 @@ def test_without_an_architecture_there_is_the_plain_engine_and_nothing_native(
     assert not any(word in path for path in names for word in ("sodium", "viper"))
 
 
-@pytest.mark.long
 @pytest.mark.long
 def test_the_same_files_give_the_same_bytecode_whatever_the_architecture(
     compiler: Compiler,

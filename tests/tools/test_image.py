@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,14 +18,13 @@ import pytest
 
 from ks_agent import bundle
 from ks_simulator import vfs_image
-from ks_simulator.application import ReleaseError
+from ks_simulator.application import ReleaseError, firmware_folder
 from ks_tools.board_file import BOARDS, device_record, find_board
 from ks_tools.boards_chips import CHIPS
 from ks_tools.cli import run
 from ks_tools.console import ToolError
 from ks_tools.image_folder import FACTS, ImageFolder, read_folder
-from ks_tools.image_release import made_release
-from ks_tools.release import check_signature, read_release, write_release
+from ks_tools.release import check_signature, read_release
 from ks_tools.workspace import Workspace
 from tests.tools import chip_image
 
@@ -136,7 +136,8 @@ def test_the_bootloader_is_told_the_size_of_the_boards_flash(
     image = read_folder(tmp_path / "made")
     bootloader = image.path(image.part("bootloader"))
     assert image.part("bootloader").offset == CHIPS[image.chip].bootloader_offset
-    command = [sys.executable, "-m", "esptool", "--chip", image.chip, "image-info", bootloader]
+    command = [sys.executable, "-m", "esptool", "--chip", image.chip, "image-info"]
+    command.append(str(bootloader))
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"Flash size: {image.flash >> 20}MB" in said
     assert "invalid" not in said
@@ -282,9 +283,28 @@ def test_nothing_but_an_image_is_overwritten(
 def test_a_release_that_is_there_is_taken_if_the_units_can_start_and_believe_it(
     desk: Path, build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = Workspace(desk / "data", desk / "offline")
-    release = made_release(workspace, "rv32imc", "2.1.0", "2026-11-20")
-    write_release(release, tmp_path / "release")
+    made, sources = str(tmp_path / "release"), tmp_path / "sources"
+    crypto = firmware_folder() / "ks_crypto"
+    shutil.copytree(crypto, sources / "ks_crypto", ignore=shutil.ignore_patterns("__pycache__"))
+    (sources / "main.py").write_text("from ks_crypto.port import Ed25519Crypto\n")
+    bytecode = ["--bytecode", "--architecture", "rv32imc", "--built", "2026-11-20"]
+    assert (
+        run(
+            [
+                "release",
+                "build",
+                "2.1.0",
+                "--for-chip",
+                *bytecode,
+                "--from",
+                str(sources),
+                "--out",
+                made,
+            ]
+        )
+        == 0
+    )
+    assert run(["release", "sign", made, "--offline", str(desk / "offline")]) == 0
     options = ["--release", str(tmp_path / "release")]
     assert build("esp32c3", tmp_path / "made", *options) == 0
     assert read_folder(tmp_path / "made").facts["release"]["fw2"] == "2.1.0"
