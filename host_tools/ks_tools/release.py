@@ -76,15 +76,17 @@ def compiled_files(
     architecture: str,
     tables: int,
     like: Mapping[str, Mapping[str, str]] | None = None,
+    joined: int = 0,
 ) -> Compiled:
     """The same for MicroPython alone, as bytecode; with native code for an architecture, not "".
 
-    `like`: the names of another release, which are kept. Raises ToolError.
+    `like`: the names of another release, which are kept; `joined`: see `compiled`. Raises
+    ToolError.
     """
     from ks_simulator.compiled import compiled_with_names
 
     try:
-        return compiled_with_names(files, architecture=architecture, tables=tables, like=like)
+        return compiled_with_names(files, "main.py", architecture, tables, like, joined)
     except ReleaseError as error:
         raise ToolError(str(error)) from None
 
@@ -99,15 +101,25 @@ def plain_files(kind: str, folder: Path | None, architecture: str) -> dict[str, 
 
 
 def bytecode_files(
-    kind: str, folder: Path | None, architecture: str, tables: int, like: Path | None
+    kind: str,
+    folder: Path | None,
+    architecture: str,
+    tables: int,
+    like: Path | None,
+    for_chip: bool = False,
 ) -> Compiled:
     """The files of a release as bytecode, with the names of the one at `like`. Raises ToolError."""
+    from ks_simulator import chip_application
+
     from . import release_names
 
     if kind != APPLICATION:
         raise ToolError(f"a release of the kind {kind} is made of --from FOLDER, as it is")
     names = release_names.of_release(like).names if like else None
-    return compiled_files(source_files(folder), architecture, tables, names)
+    if not for_chip:
+        return compiled_files(source_files(folder), architecture, tables, names)
+    files = source_files(folder) if folder else chip_application.application_files()
+    return compiled_files(files, architecture, tables, names, chip_application.JOINED)
 
 
 def types_of_kind(kind: str) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ def build(
     like: options.Like = None,
     architecture: options.Architecture = "",
     tables: options.Tables = 1,
+    for_chip: options.ForChip = False,
     kind: options.Kind = "application",
     pack: options.Pack = None,
     window: options.Window = 0,
@@ -62,9 +63,11 @@ def build(
     expires_ms = releases.parse_time(expires) if expires else None
     if like and not bytecode:
         raise ToolError("only bytecode has short names: --like needs --bytecode, too")
+    if for_chip and not (bytecode and architecture):
+        raise ToolError("--for-chip needs --bytecode and --architecture, too")
     compiled = None
     if bytecode:
-        compiled = releases.bytecode_files(kind, folder, architecture, tables, like)
+        compiled = releases.bytecode_files(kind, folder, architecture, tables, like, for_chip)
     files = compiled.files if compiled else releases.plain_files(kind, folder, architecture)
     texts = {
         "STAGE0": str(stage0) if stage0 else "",

@@ -58,6 +58,10 @@ Architecture = Annotated[
         show_default="none",
     ),
 ]
+ForChip = Annotated[
+    bool,
+    typer.Option("--for-chip", help="The application of an ESP32, which a computer cannot start."),
+]
 Tables = Annotated[
     int, typer.Option(help="With --architecture: tables of 3,840 bytes a key (1, 2 or 4).")
 ]
