@@ -92,8 +92,7 @@ def build(
         window_bits=(window or releases.WINDOW_BITS) if packed else 0,
         texts={name: text for name, text in texts.items() if text},
     )
-    target = out or Path(made.token("FW1"))
-    releases.write_release(made, target)
+    releases.write_release(made, target := out or Path(made.token("FW1")))
     names = release_names.write(target, made, compiled) if compiled else None
     _tell_built(made, target, names, as_json)
 
