@@ -93,8 +93,7 @@ def build(
         texts={name: text for name, text in texts.items() if text},
     )
     releases.write_release(made, target := out or Path(made.token("FW1")))
-    names = release_names.write(target, made, compiled) if compiled else None
-    _tell_built(made, target, names, as_json)
+    _tell_built(made, target, compiled and release_names.write(target, made, compiled), as_json)
 
 
 def _tell_built(made: Release, target: Path, names: Path | None, as_json: bool) -> None:
