@@ -60,7 +60,6 @@ def build(
     from . import release as releases
     from . import release_names
 
-    expires_ms = releases.parse_time(expires) if expires else None
     if like and not bytecode:
         raise ToolError("only bytecode has short names: --like needs --bytecode, too")
     if for_chip and not (bytecode and architecture):
@@ -87,13 +86,14 @@ def build(
         release_id,
         built,
         types=options.names(types) or releases.types_of_kind(kind),
-        expires_ms=expires_ms,
+        expires_ms=releases.parse_time(expires) if expires else None,
         kind=kind,
         window_bits=(window or releases.WINDOW_BITS) if packed else 0,
         texts={name: text for name, text in texts.items() if text},
     )
     releases.write_release(made, target := out or Path(made.token("FW1")))
-    _tell_built(made, target, compiled and release_names.write(target, made, compiled), as_json)
+    names = release_names.write(target, made, compiled) if compiled else None
+    _tell_built(made, target, names, as_json)
 
 
 def _tell_built(made: Release, target: Path, names: Path | None, as_json: bool) -> None:
