@@ -57,6 +57,11 @@ class Order:
         own = self.architecture == self.board.arch
         return image_folder.CHIP if own else image_folder.SOFTWARE_CHIP
 
+    @property
+    def spare_bytes(self) -> int:
+        """Native code for computers is larger: there, two slots have to fit, and no more."""
+        return SPARE_BYTES if self.built_for == image_folder.CHIP else 0
+
 
 def build_image(order: Order, output: Path) -> dict[str, Any]:
     """Fill the folder, which is new, empty or an earlier image; what image.json says.
@@ -113,7 +118,7 @@ def _vfs(order: Order) -> vfs_image.VfsImage:
         files = vfs_content(order)
         image = vfs_image.make(files, size)
         second = {f"slot_b/{path}": data for path, data in order.release.slot_files().items()}
-        if vfs_image.make({**files, **second}, size).free_bytes < SPARE_BYTES:
+        if vfs_image.make({**files, **second}, size).free_bytes < order.spare_bytes:
             raise ReleaseError("there is no room for a second slot, which updates need")
     except ReleaseError as error:
         raise ToolError(f"vfs of {order.board.name}: {error}") from None

@@ -167,7 +167,7 @@ def with_native_code(
     Raises ReleaseError, also when `ks_crypto` is not among the files.
     """
     _check_native(architecture, tables)
-    if not any(path.startswith(NATIVE_ENGINE) for path in files):
+    if not any(path.startswith("ks_crypto/") for path in files):
         raise ReleaseError("the files have no ks_crypto that native code would be for")
     try:
         build.check_compiler()

@@ -314,6 +314,6 @@ def test_lives_of_an_application_are_loaded_whole_whatever_the_packages(tmp_path
         b"    return shared.add(5)\n",
     }
     made = compiled(files, joined=100)
-    assert len(made) == 5  # the entry, a module for each of three sets of lives, the late one
+    assert len(made) == 4  # the entry, what belongs to each life, and what is late and large
     lay_out(tmp_path, made)
     assert said(tmp_path, program) == "201 1005\n"
