@@ -13,7 +13,7 @@ gc.threshold(GC_THRESHOLD_BYTES)
 from ks_crypto.port import Ed25519Crypto  # its tables, into a heap that is still in one piece
 
 gc.collect()
-from ks_agent.recovery import Recovery
+from ks_agent.recovery import SELDOM, Recovery
 
 gc.collect()
 import asyncio
@@ -21,10 +21,9 @@ import asyncio
 import machine
 
 from ks_board.chip_ports import close_console, make_ports
-from ks_board.console_facts import facts
 from ks_board.console_stream import StdStream
 from ks_board.memory import Memory
-from ks_board.recovery_line import RecoveryLine
+from ks_board.recovery_line import first, heard
 from ks_board.watchdog import feed_for_ever
 from ks_board.wifi import Credentials, Wifi, WifiHttp
 from ks_driver.authority import Authority
@@ -35,7 +34,9 @@ gc.collect()
 
 
 async def live(ports, memory):
-    """Until a release is staged; the reason of the restart."""
+    """Until a release is staged, or somebody has spoken over the serial line; the reason of the
+    restart.
+    """
     credentials = Credentials(ports.vault)
     wifi = Wifi(credentials)
 
@@ -46,10 +47,24 @@ async def live(ports, memory):
         client = WifiHttp(wifi, http, recovery.clock.now_ms, memory.make_room)
         return recovery, lambda sleep: drive(recovery.run(), client, None, sleep)
 
-    told = facts(ports.fs, machine.unique_id(), {}, "", ports.partition.stage0)
     feeding = asyncio.create_task(feed_for_ever())
+    stream = StdStream()
     try:
-        return await RecoveryLine(ports, told, StdStream(), make_life).run()
+        life = asyncio.create_task(make_life()[1](asyncio.sleep))
+        reason = await first(life, asyncio.create_task(heard(stream)))
+        if reason is not None:
+            return reason
+        del life
+        ports.board.unload(SELDOM)
+        try:
+            from ks_board.console_facts import facts
+            from ks_board.recovery_talk import talk
+
+            told = facts(ports.fs, machine.unique_id(), {}, "", ports.partition.stage0)
+            await talk(ports, told, stream, make_life)
+        except Exception as error:  # whatever it is: recovery must not end by it
+            print("serial line:", type(error).__name__)
+        return "serial line"
     finally:
         feeding.cancel()
 

@@ -14,7 +14,8 @@ from ks_agent.config_changes import TRIAL_PATH
 from ks_agent.effects import Fetch, Response
 from ks_agent.store import Store
 from ks_board import setup_mode
-from ks_board.recovery_line import RecoveryLine
+from ks_board.recovery_line import first, heard
+from ks_board.recovery_talk import talk
 from ks_board.setup_mode import SetupMode
 from ks_board.setup_trial import NetworkTrial
 from ks_driver.loop import drive
@@ -219,51 +220,64 @@ def test_a_network_that_does_not_work_is_said_on_the_line() -> None:
 
 
 def in_recovery(site: Site, *requests: dict[str, str]) -> list[dict[str, Any]]:
-    """What the serial line answers beside a life that goes on until it has been heard."""
-    steps = [{"OP": "hello", "SESSION": SESSION}, *requests]
+    """What the serial line answers once somebody has spoken."""
+    steps = [{"OP": "hello", "SESSION": SESSION}, *requests, {"OP": "restart"}]
     lines = [framed({**step, "SEQ": str(seq)}) for seq, step in enumerate(steps, 1)]
-    lives: list[Any] = []
-
-    class Stream(Memory):
-        async def read(self) -> bytes:
-            return self.pieces.pop(0) if self.pieces else await Silence().read()
-
-    def make_life() -> tuple[Any, Callable[[Any], Awaitable[str]]]:
-        agent = site.boot()
-        air = Air(site.terminal, agent, site.reachable)
-        lives.append(agent)
-
-        async def life(sleep: Any) -> str:
-            if len(answers(stream.written)) == len(steps):
-                return "staged"
-            return str(await drive(agent.run(), air, None, sleep))
-
-        return agent, life
-
-    stream = Stream(*lines)
-    make: Any = RecoveryLine
-    line = make(site.terminal.agent.ports, FACTS, stream, make_life)
-    line._trial._limit_s = 0.6
-    assert asyncio.run(finished(line.run(), 10)) == "staged"
+    stream = Memory(*lines)
+    make: Any = talk
+    made = site.trial()._make_life
+    asyncio.run(finished(make(site.terminal.agent.ports, FACTS, stream, made, 20, 3)))
     return answers(stream.written)
 
 
-def test_recovery_may_be_given_another_network_and_goes_on() -> None:
+def test_recovery_may_be_given_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site("new")
-    hello, done = in_recovery(site, {"OP": "setup", "WIFI_SSID": NEW[0], "WIFI_PASSWORD": NEW[1]})
-    assert (hello["STATE"], done["S1"]) == ("provisioned", "ok")
+    monkeypatch.setattr("ks_board.setup_trial.LIMIT_S", 3)
+    fields = {"WIFI_SSID": NEW[0], "WIFI_PASSWORD": NEW[1]}
+    hello, done, _ = in_recovery(site, {"OP": "setup", **fields})
+    assert (hello["STATE"], hello["D1"], done["S1"]) == ("provisioned", "dev-1", "ok")
     assert site.network() == NEW
 
 
-def test_recovery_goes_on_after_a_network_that_was_none() -> None:
+def test_recovery_is_told_apart_from_what_the_factory_may_do() -> None:
     site = Site("old")
-    _, malformed, refused = in_recovery(
+    malformed, closed = in_recovery(
         site,
         {"OP": "setup", "WIFI_SSID": "", "WIFI_PASSWORD": ""},
-        {"OP": "setup", "WIFI_SSID": "x", "WIFI_PASSWORD": "12345678"},
-    )
-    assert (malformed["ERR1"], refused["ERR1"]) == ("MALFORMED", "JOIN_FAILED")
+        {"OP": "prove", "D1": "dev-1", "CHALLENGE": "ab" * 32},
+    )[1:3]
+    assert (malformed["ERR1"], closed["ERR1"]) == ("MALFORMED", "SEALED")
     assert site.network() == ("old", "the old one")
+
+
+def test_recoverys_life_goes_on_until_a_whole_message_has_come() -> None:
+    async def life(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "staged"
+
+    async def race(seconds: float, *pieces: bytes) -> Any:
+        run: Any = first
+        listen: Any = heard
+        line = asyncio.ensure_future(listen(Memory(*pieces)))
+        return await run(asyncio.ensure_future(life(seconds)), line)
+
+    message = framed({"OP": "hello", "SEQ": "1"})
+    assert asyncio.run(race(0.05, b"noise ~", b"\n", message[:-2])) == "staged"
+    assert asyncio.run(race(30, b"noise ~", message[:20], message[20:])) is None
+
+
+def test_a_crash_of_recoverys_life_is_not_hidden() -> None:
+    async def crash() -> str:
+        raise MemoryError
+
+    async def race() -> Any:
+        run: Any = first
+        listen: Any = heard
+        line = asyncio.ensure_future(listen(Memory()))
+        return await run(asyncio.ensure_future(crash()), line)
+
+    with pytest.raises(MemoryError):
+        asyncio.run(race())
 
 
 async def http(port: int, text: str) -> str:
