@@ -11,8 +11,7 @@ try:
     leave = __import__("volumes").start()  # is on chips alone, see ks_board.volumes
 except ImportError:
     leave = sys.exit
-# It lies beside this file, where not every interpreter looks. Within functions, and cleared: what
-# still points at it from the stack would keep it, and the application needs the room.
+# Within functions, and cleared: what points at it would keep it where the application needs room.
 slot, version = (lambda: __import__("stage0").enter())()  # noqa: PLC3002
 (lambda: sys.modules.pop("stage0").__dict__.clear())()  # noqa: PLC3002, PLW0108
 try:
@@ -24,4 +23,7 @@ except BaseException as crash:
 main, sys.path[0] = None, "."
 if hasattr(sys, "print_exception"):
     sys.modules.clear()  # MicroPython: now stage 0 needs the room
-leave(__import__("stage0").status(slot, outcome))
+try:
+    leave(__import__("stage0").status(slot, outcome))
+except MemoryError:  # a chip goes to its prompt after this file
+    leave(1)

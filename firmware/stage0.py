@@ -5,11 +5,10 @@ import os
 import sys
 from binascii import crc32, hexlify
 
-VERSION = 1
+VERSION, OTHER = 1, {"a": "b", "b": "a"}
 RECORD = "data/state/boot.toon"
 MAX_CRASHES, MAX_RESETS, MAX_BYTES = 3, 10, 12288
 TABLES = ("FILE[%d]{PATH,SHA256,SIZE}:", "FILE[%d]{PATH,SHA256,SIZE,PACKED}:")
-OTHER = {"a": "b", "b": "a"}
 
 
 def choose(fs, sha256):
@@ -164,8 +163,7 @@ def status(slot, outcome):
     """The exit status after what the application in the slot returned or raised."""
     if not isinstance(outcome, BaseException):
         return 75 if outcome == "restart" else 0
-    tell = getattr(sys, "print_exception", None) or __import__("traceback").print_exception
-    tell(outcome)
+    (getattr(sys, "print_exception", None) or __import__("traceback").print_exception)(outcome)
     try:
         if slot:
             crashed(Disk(), outcome)

@@ -20,6 +20,7 @@ partition  running: the slot, "a" or "b", that stage 0 started; stage0: the vers
 crypto     public_key(seed), sign(seed, pieces), verify(public, pieces, signature), sha256()
            prepare(public): a piece of work, milliseconds, to verify faster by the server's key;
            True when no more is to do
+           make_room(): let go of what was prepared; nothing is prepared from here on
            forget(): wipe what was made of a seed
 board      temperature_c() -> decimal text or None, memory_used_bytes(),
            show(event, detail): indicator and observers;

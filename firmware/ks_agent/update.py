@@ -70,6 +70,7 @@ class Updater:
                 yield Restart("no memory for an update")
 
     def _take(self, offer):
+        self._ports.crypto.make_room()  # it ends with a restart, if all goes well
         from .release_check import trusted
 
         found = yield from trusted(self._agent, offer)

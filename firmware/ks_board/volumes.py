@@ -7,10 +7,12 @@ Imports nothing of ours: slots may be damaged.
 """
 
 import binascii
+import os
 import time
 
 LABEL = "data"
 PATH = "/data"
+PROVISIONED = "/factory.toon"
 CRASH_PAUSE_MS = 5000
 # Nothing can be started: a person may look at the console, and from time to time it tries again.
 NOTHING_PAUSE_MS = 3600000
@@ -22,20 +24,41 @@ CRC_TYPES, CRC_TYPE = 0x780, 0x500
 DELETED = 0x3FF
 MAGIC = b"littlefs"
 BLOCK_COUNT, BLOCK_SIZE = 4, 5
+_kept = []
 
 
 def start():
     """Mount the data's partition; gives what ends this start (`leave`).
 
-    Raises ImportError where this is no chip, OSError where the partition cannot be mounted.
+    Raises ImportError where this is no chip. Where the partition cannot be mounted, it never comes
+    back: after boot.py a chip would go on to its prompt.
     """
     import esp32  # type: ignore[import-not-found, unused-ignore]
+    import machine
 
-    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=LABEL)
-    if not found:
-        raise OSError(19, "no partition " + LABEL)
-    mount(found[0], PATH)
+    _kept.append(machine)  # there may be no room for it at the end
+
+    close_console()
+    try:
+        found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=LABEL)
+        if not found:
+            raise OSError(19, "no partition " + LABEL)
+        mount(found[0], PATH)
+    except OSError as error:
+        print("stage 0:", error)
+        leave(NOTHING)
     return leave
+
+
+def close_console():
+    """Nobody interrupts stage 0 of a provisioned terminal, to be at the prompt then."""
+    import micropython
+
+    try:
+        os.stat(PROVISIONED)
+    except OSError:
+        return
+    micropython.kbd_intr(-1)
 
 
 def mount(device, path):
@@ -104,8 +127,6 @@ def leave(status):
 
     A reset, since native code is not let go of otherwise.
     """
-    import machine
-
     if status == DORMANT:
         while True:
             time.sleep_ms(NOTHING_PAUSE_MS)
@@ -114,4 +135,4 @@ def leave(status):
         time.sleep_ms(NOTHING_PAUSE_MS)
     elif status != RESTART:
         time.sleep_ms(CRASH_PAUSE_MS)
-    machine.reset()
+    _kept[0].reset()

@@ -85,6 +85,11 @@ class Ed25519Crypto:
             if HAS_ROOM and self.making is None:
                 ed25519.let_go()
 
+    def make_room(self):
+        """Let go of the prepared key's table, until the next start."""
+        self.table = b""
+        self.prepared = self.making = None
+
     def is_prepared(self, public):
         """Whether this key is the one that verifies fast."""
         return self.prepared is not None and self.prepared.public == public

@@ -55,6 +55,9 @@ class NaclCrypto:
         """True: there is nothing to do beforehand."""
         return True
 
+    def make_room(self) -> None:
+        """Nothing: there is room."""
+
     def forget(self) -> None:
         """Drop the expanded keys."""
         self._key_pair.cache_clear()

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from . import naming, rom_names
 
 PARAMETERS = 7  # `parameters` has no more of these names in all but few functions
+# Of `sys.implementation`, and a module.
+INTERPRETERS = frozenset({"_build", "_machine", "_mpy", "_thread"})
 SHARED = ""  # family of what is read from other objects than `self`
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -76,7 +78,10 @@ def _short_names(trees: list[ast.Module]) -> list[str]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name != "_"
+    """Whether it is ours alone, by its underscore."""
+    if name in INTERPRETERS or name.startswith("__"):
+        return False
+    return name.startswith("_") and name != "_"
 
 
 def _families(classes: list[ast.ClassDef]) -> dict[str, str]:

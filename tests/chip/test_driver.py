@@ -156,4 +156,4 @@ async def test_a_chip_with_two_images_runs_the_first(tmp_path: Path, board: str)
     async with chip_world(tmp_path) as here:
         chip = await here.chip("dev_1", board=board)
         await chip.wait_for("heartbeat", PATIENCE_S)
-        await here.comes("SELECT img1 FROM heartbeats", "1.25.0")
+        await here.comes("SELECT img1 FROM devices", "1.25.0")

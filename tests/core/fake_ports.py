@@ -30,6 +30,9 @@ class QuickCrypto:
     def prepare(self, public):
         return True
 
+    def make_room(self):
+        pass
+
     def forget(self):
         pass
 

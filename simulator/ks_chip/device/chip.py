@@ -13,6 +13,7 @@ from array import array
 import ffi
 
 BLOCK_BYTES = 4096
+PIECE_BYTES = 256
 TABLE_OFFSET = 0x8000
 ENTRY_BYTES = 32
 ENTRY_MAGIC = b"\xaa\x50"
@@ -35,6 +36,9 @@ class Chip:
         self.cut_after = -1
         self.operations = 0
         self.handlers = {}
+        self._modules = {}
+        self._blank = memoryview(b"\xff" * BLOCK_BYTES)
+        self._piece = memoryview(bytearray(PIECE_BYTES))
         self.last = {}
         self._socket, self._buffer = None, b""
         self.rtc = Kept(flash_path + ".rtc", cause == PWRON_RESET)
@@ -49,6 +53,12 @@ class Chip:
         self.event("operations %d" % self.operations)
         self._exit(status)
 
+    def bring(self, name, names):
+        """Fill the names of a module of the chip: the same objects however often it is imported."""
+        if name not in self._modules:
+            self._modules[name] = __import__("chip_" + name)
+        names.update(self._modules[name].__dict__)
+
     def watchdog(self, ms):
         """Reset, unless called again within that time."""
         self._setitimer(0, array("l", [0, 0, ms // 1000, ms % 1000 * 1000]), None)
@@ -60,28 +70,29 @@ class Chip:
         self.file.readinto(buffer)
 
     def program(self, address, data):
-        data = self._counted(data)
-        old = bytearray(len(data))
-        self.read(address, old)
-        for index, byte in enumerate(data):
-            old[index] &= byte
-        self.file.seek(address)
-        self.file.write(old)
+        """Takes nothing of the heap: a chip's flash does not either."""
+        data = memoryview(data)[: self._counted(len(data))]
+        for start in range(0, len(data), PIECE_BYTES):
+            new = data[start : start + PIECE_BYTES]
+            old = self._piece[: len(new)]
+            self.read(address + start, old)
+            for index in range(len(new)):
+                old[index] &= new[index]
+            self.file.seek(address + start)
+            self.file.write(old)
         self._spend()
 
     def erase(self, address, size=BLOCK_BYTES):
-        blank = b"\xff" * BLOCK_BYTES
         for start in range(address, address + size, BLOCK_BYTES):
-            data = self._counted(blank)
+            count = self._counted(BLOCK_BYTES)
             self.file.seek(start)
-            self.file.write(data)
+            self.file.write(self._blank[:count])
             self._spend()
 
-    def _counted(self, data):
+    def _counted(self, size):
         self.operations += 1
-        if self.cut_after < 0 or self.operations <= self.cut_after:
-            return data
-        return memoryview(data)[: len(data) // 2]  # torn
+        torn = 0 <= self.cut_after < self.operations
+        return size // 2 if torn else size
 
     def _spend(self):
         if 0 <= self.cut_after < self.operations:

@@ -58,7 +58,7 @@ def start_system(chip, vfs):
         print("invalid header: 0xffffffff")
         chip.end(NO_SYSTEM)
     chip.booting = lambda: otaboot.booting(chip)
-    from esp32 import Partition
+    from chip_esp32 import Partition
 
     found = Partition.find(Partition.TYPE_DATA, label="vfs")
     if not found:
