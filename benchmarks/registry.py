@@ -9,6 +9,7 @@ from . import (
     chips,
     crypto,
     device,
+    factory_line,
     fleet,
     heap,
     heartbeat,
@@ -42,4 +43,5 @@ TOPICS: Final[dict[str, Topic]] = {
     "update": updates.measure,
     "server": server.measure,
     "fleet": fleet.measure,
+    "factory": factory_line.measure,
 }
