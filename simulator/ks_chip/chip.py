@@ -134,12 +134,21 @@ class Chip:
             return
         before, after = self._synced.feed(data)
         if self._program is not None:
-            if self._interrupt is not None and self._interrupt in before:
-                self._program.interrupt()
-            self._program.write(before)
+            self._type(self._program, before)
         if after is not None:
             await self._enter_loader()
             await self._received(SYNC_FRAME + after)
+
+    def _type(self, program: Program, data: bytes) -> None:
+        """As the driver of the UART does: the byte that interrupts is not one to be read."""
+        if self._interrupt is None:
+            program.write(data)
+            return
+        *before, last = data.split(bytes([self._interrupt]))
+        for part in before:
+            program.write(part)
+            program.interrupt()
+        program.write(last)
 
     async def _closed(self) -> None:
         if self._loader is not None and not self._loader.stays:

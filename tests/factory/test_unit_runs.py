@@ -8,7 +8,7 @@ import pytest
 
 from ks_simulator.keys import public_text
 from ks_tools.device_link import DeviceRefused, DeviceSilent
-from ks_tools.factory.errors import Interrupted, StationFailed, UnitFailed
+from ks_tools.factory.errors import Differs, Interrupted, StationFailed
 from ks_tools.factory.run import UnitRun, Verdict
 from ks_tools.factory.steps import DONE, NAMES, REJECT, REWORK
 
@@ -180,10 +180,23 @@ def test_what_the_terminal_refuses_is_a_reject(world: World) -> None:
     assert world.record(unit).reason == "TEST_FAILED: the flash gives back something else"
 
 
-def test_a_flash_that_keeps_nothing_is_a_reject(world: World) -> None:
+@pytest.mark.parametrize("by", ["write", "verify"])
+def test_a_flash_that_differs_is_written_anew_once_and_then_a_reject(world: World, by: str) -> None:
     unit = world.unit()
-    unit.faults["verify"] = UnitFailed("the flash does not hold what was written")
+    unit.faults[by] = Differs("the flash does not hold what was written")
+    assert world.plug(unit) is Verdict.WAIT
+    assert world.record(unit).step == "identified"
+    unit.faults["verify"] = Differs("the flash does not hold what was written")
     assert world.plug(unit) is Verdict.FAIL
+    assert world.record(unit).reason.startswith("written twice: the flash does not hold")
+
+
+def test_a_flash_that_differs_once_was_written_badly(world: World) -> None:
+    unit = world.unit()
+    unit.faults["verify"] = Differs("the flash does not hold what was written")
+    world.plug(unit)
+    assert world.plug(unit) is Verdict.PASS
+    assert is_whole(world, unit)
 
 
 def test_firmware_that_is_silent_is_written_anew_once_and_then_a_reject(world: World) -> None:

@@ -30,25 +30,23 @@ control = socket.create_connection(("127.0.0.1", int(os.environ["KS_CHIP_CONTROL
 def tell(text):
     control.write(text + "\\n")
     control.flush()
+signal.signal(signal.SIGINT, lambda *_: tell("interrupted"))
 while (held := control.readline().strip()) != "go":
     print("held", held, flush=True)
 tell("pin 2 1")
 print("cause", os.environ["KS_CHIP_CAUSE"], os.environ["KS_CHIP"], os.environ["KS_CHIP_MAC"],
       os.path.basename(sys.argv[1]), flush=True)
 while line := sys.stdin.readline():
-    try:
-        word, _, rest = line.strip().partition(" ")
-        print("heard", line.strip(), flush=True)
-        if word == "exit":
-            os._exit(int(rest))
-        elif word == "tell":
-            tell(rest)
-        elif word == "world":
-            print("came", control.readline().strip(), flush=True)
-        elif word == "bite":
-            os.kill(os.getpid(), signal.SIGALRM)
-    except KeyboardInterrupt:
-        pass
+    word, _, rest = line.strip().partition(" ")
+    print("heard", line.strip(), flush=True)
+    if word == "exit":
+        os._exit(int(rest))
+    elif word == "tell":
+        tell(rest)
+    elif word == "world":
+        print("came", control.readline().strip(), flush=True)
+    elif word == "bite":
+        os.kill(os.getpid(), signal.SIGALRM)
 """
 
 

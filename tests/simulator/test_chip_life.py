@@ -149,10 +149,15 @@ def test_esptool_takes_over_a_running_chip_and_lets_it_run_again(
     control.wait_for("state running")
 
 
-def test_ctrl_c_interrupts_the_program_until_it_forbids_that(place: Place) -> None:
+def test_ctrl_c_interrupts_the_program_until_it_forbids_that(
+    place: Place, control: Control
+) -> None:
     with port(place) as line:
-        line.write(b"one\n")
+        line.write(b"x\n")
+        hear(line, "heard x\n")
+        line.write(b"o\x03ne\n")
         hear(line, "heard one\n")
+        control.wait_for("interrupted")
         line.write(b"tell kbd_intr -1\ntell event\n")
         hear(line, "heard tell event\n")
         line.write(b"\x03two\n")

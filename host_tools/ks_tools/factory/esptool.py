@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .errors import Interrupted, StationFailed, UnitFailed
+from .errors import Differs, Interrupted, StationFailed
 
 CONNECT_S: Final = 30.0
 # An erase of 16 MB takes a slow chip a minute; 4 MB at 115,200 baud take six.
@@ -79,8 +79,12 @@ class Esptool:
             return file.read_bytes()
 
     def write(self, parts: Sequence[tuple[int, Path]], erase: bool) -> None:
-        """Write files to offsets; `erase`: the whole flash first."""
-        arguments = ["write-flash", *(["--erase-all"] if erase else []), *_places(parts)]
+        """Write files to offsets; `erase`: the whole flash first.
+
+        The chip stays in its loader: what it writes once it runs is not what was written here.
+        """
+        erased = ["--erase-all"] if erase else []
+        arguments = ["--after", "no-reset", "write-flash", *erased, *_places(parts)]
         self._esptool(arguments, WRITE_S)
 
     def erase(self, offset: int, size: int) -> None:
@@ -88,7 +92,7 @@ class Esptool:
         self._esptool(["erase-region", hex(offset), hex(size)], CONNECT_S)
 
     def verify(self, parts: Sequence[tuple[int, Path]]) -> None:
-        """Compare, by MD5 computed on the chip. Raises UnitFailed where they differ."""
+        """Compare, by MD5 computed on the chip, then start it. Raises Differs."""
         self._esptool(["verify-flash", *_places(parts)], WRITE_S)
 
     def efuses(self) -> dict[str, str]:
@@ -198,7 +202,7 @@ def _error(module: str, port: str, said: str) -> Exception:
     last = (said.splitlines() or ["it said nothing"])[-1]
     text = " ".join((found[-1] if found and found[-1] else last).split())[:160]
     if _BAD_FLASH.search(said):
-        return UnitFailed(f"the flash does not hold what was written: {text}")
+        return Differs(f"the flash does not hold what was written: {text}")
     return Interrupted(f"{port}: {text}")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import contents
-from .errors import FactoryError, Interrupted, Refused, UnitFailed
+from .errors import Differs, FactoryError, Interrupted, Refused, UnitFailed
 
 if TYPE_CHECKING:
     from .run import UnitRun
@@ -70,15 +72,29 @@ def flashed(run: UnitRun) -> dict[str, Any]:
     """The whole flash erased, the image's parts written."""
     run.close_link()
     image = run.line.image
-    run.flasher.write(places(run), erase=True)
+    with _once_anew(run):
+        run.flasher.write(places(run), erase=True)
     run.unit = run.store.note(run.unit, image_sha256=image.sha256)
     return {"image": image.sha256, "bytes": sum(part.size for part in image.parts)}
 
 
 def verified(run: UnitRun) -> dict[str, Any]:
-    """By another esptool, after another reset."""
-    run.flasher.verify(places(run))
+    """By another esptool, before it starts for the first time."""
+    with _once_anew(run):
+        run.flasher.verify(places(run))
     return {part.name: part.sha256 for part in run.line.image.parts}
+
+
+@contextmanager
+def _once_anew(run: UnitRun) -> Iterator[None]:
+    """A power cut between writing and comparing starts the unit, which then writes its flash."""
+    try:
+        yield
+    except Differs as error:
+        if run.store.failures(run.unit, "flashed") + run.store.failures(run.unit, "verified"):
+            raise UnitFailed(f"written twice: {error}") from None
+        run.go_back("identified", str(error))
+        raise
 
 
 def places(run: UnitRun) -> list[tuple[int, Path]]:
