@@ -69,15 +69,16 @@ class Feature(_Table):
 
 
 class MicroPython(_Table):
-    """The image's name at micropython.org, and the versions that this project goes by."""
+    """The image's name at micropython.org, with its variant behind a hyphen where it has one, and
+    the versions that this project goes by."""
 
-    image: str
+    image: Annotated[str, Field(pattern=r"^[A-Z0-9_]+(-[A-Z0-9_]+)?$")]
     versions: Annotated[list[str], Field(min_length=1)]
 
     @property
     def page(self) -> str:
         """Where the user downloads it."""
-        return f"{DOWNLOADS}{self.image}/"
+        return f"{DOWNLOADS}{self.image.partition('-')[0]}/"
 
 
 class Limits(_Table):
@@ -97,7 +98,7 @@ class Board(_Table):
     flash: int
     arch: Literal["xtensawin", "rv32imc"]
     micropython: MicroPython
-    psram: bool = False
+    psram: Literal["quad", "octal"] | None = None
     allow_strapping: list[int] = []
     partitions: dict[str, Partition]
     feature: list[Feature] = []

@@ -134,6 +134,9 @@ def problems(board: Board) -> list[Problem]:
         found.append((("arch",), reason))
     if board.flash not in FLASH_SIZES:
         found.append((("flash",), f"flash of {board.flash} bytes: it is 2, 4, 8, 16 or 32 MB"))
+    if board.psram and board.psram not in chip.psram:
+        known = " or ".join(chip.psram) or "none"
+        found.append((("psram",), f"{board.psram} PSRAM: the {board.chip} takes {known}"))
     for pin in board.allow_strapping:
         if pin not in chip.strapping:
             reason = f"GPIO{pin} is no strapping pin of the {board.chip}"
@@ -238,18 +241,27 @@ def _keypad_problems(place: Place, feature: Feature) -> Iterator[Problem]:
 def _pin_problems(board: Board, chip: Chip) -> Iterator[Problem]:
     used: dict[int, str] = {}
     for number, feature in enumerate(board.feature):
-        kind = KINDS.get(feature.kind)
         for role in feature.pins:
             place: Place = ("feature", number, "pins", role)
             what = f"{role} of the {feature.kind}"
             for pin in feature.numbers(role):
                 if reason := _unfit(board, chip, pin):
                     yield place, f"{what}: GPIO{pin} {reason}"
-                elif kind and kind.pins.get(role) == OUT and pin in chip.input_only:
-                    yield place, f"{what}: GPIO{pin} is an input only, and this is an output"
+                elif pin in chip.input_only and (reason := _needs_output(feature, role)):
+                    yield place, f"{what}: GPIO{pin} is an input only, and {reason}"
                 if pin in used:
                     yield place, f"{what}: GPIO{pin} is {used[pin]} already"
                 used.setdefault(pin, what)
+
+
+def _needs_output(feature: Feature, role: str) -> str:
+    """Why a pin that can only be read does not do; "" where it does."""
+    kind = KINDS.get(feature.kind)
+    if kind and kind.pins.get(role) == OUT:
+        return "this is an output"
+    if feature.kind == "rdm6300" and "tx" not in feature.pins:
+        return "without tx it is the UART's pin for sending, too"
+    return ""
 
 
 def _unfit(board: Board, chip: Chip, pin: int) -> str:
@@ -258,7 +270,7 @@ def _unfit(board: Board, chip: Chip, pin: int) -> str:
         return f"does not exist on the {chip.name}"
     if pin in chip.flash:
         return "belongs to the flash"
-    if board.psram and pin in chip.psram:
+    if board.psram and pin in chip.psram.get(board.psram, ()):
         return "belongs to the PSRAM"
     if pin in chip.serial:
         return f"is {chip.serial[pin]}, over which units are flashed and set up"

@@ -18,7 +18,8 @@ def _pins(*ranges: tuple[int, int]) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Chip:
-    """One chip. `image_id`: how ESP-IDF's image header names it, at byte 12."""
+    """One chip. `image_id`: how ESP-IDF's image header names it, at byte 12; `psram`: by its kind,
+    the pins that it takes besides those of the flash."""
 
     name: str
     architecture: str
@@ -26,7 +27,7 @@ class Chip:
     bootloader_offset: int
     pins: frozenset[int]
     flash: frozenset[int]
-    psram: frozenset[int]
+    psram: Mapping[str, frozenset[int]]
     input_only: frozenset[int]
     strapping: Mapping[int, str]
     serial: Mapping[int, str]
@@ -41,7 +42,7 @@ CHIPS: Final = {
     chip.name: chip
     for chip in (
         # ESP32 Series Datasheet. GPIO20 is on the package of the ESP32-PICO-V3 alone, 24 and 28 to
-        # 31 are on none.
+        # 31 are on none. PSRAM: ESP32-WROVER-E Datasheet, "Pin Definitions".
         Chip(
             name="esp32",
             architecture="xtensawin",
@@ -49,7 +50,7 @@ CHIPS: Final = {
             bootloader_offset=0x1000,
             pins=_pins((0, 19), (21, 23), (25, 27), (32, 39)),
             flash=_pins((6, 11)),
-            psram=_pins((16, 17)),
+            psram={"quad": _pins((16, 17))},
             input_only=_pins((34, 39)),
             strapping={
                 0: _DOWNLOAD,
@@ -62,7 +63,8 @@ CHIPS: Final = {
             uarts=(1, 2),
             spis=(1, 2),
         ),
-        # ESP32-S3 Series Datasheet. 33 to 37 belong to octal flash and PSRAM.
+        # ESP32-S3 Series Datasheet, and ESP32-S3-WROOM-1 Datasheet, "Pin Definitions": 33 to 37
+        # belong to octal PSRAM; one with four lines has its CS at 26, beside the flash.
         Chip(
             name="esp32s3",
             architecture="xtensawin",
@@ -70,7 +72,7 @@ CHIPS: Final = {
             bootloader_offset=0x0,
             pins=_pins((0, 21), (26, 48)),
             flash=_pins((26, 32)),
-            psram=_pins((33, 37)),
+            psram={"quad": frozenset(), "octal": _pins((33, 37))},
             input_only=frozenset(),
             strapping={
                 0: _DOWNLOAD,
@@ -95,7 +97,7 @@ CHIPS: Final = {
             bootloader_offset=0x0,
             pins=_pins((0, 21)),
             flash=_pins((12, 17)),
-            psram=frozenset(),
+            psram={},
             input_only=frozenset(),
             strapping={
                 2: "has to be high at a reset",

@@ -187,6 +187,7 @@ def _facts(
         "micropython": {
             "file": image.path.name,
             "version": image.version,
+            "name": image.name,
             "sha256": image.sha256,
             "tested": image.version in order.board.micropython.versions,
         },

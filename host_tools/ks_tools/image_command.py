@@ -120,7 +120,8 @@ def build(
 
 def _tell(facts: dict[str, Any], output: Path) -> None:
     say(f"{facts['board']} ({facts['chip']}), release {facts['release']['fw2']}, "
-        f"MicroPython {facts['micropython']['version']}")  # fmt: skip
+        f"MicroPython {facts['micropython']['version']} "
+        f"({facts['micropython']['name'] or 'which does not say for which board'})")  # fmt: skip
     say("")
     show_table(HEADER, _rows(facts), right="offset partition takes free")
     say("")

@@ -25,17 +25,25 @@ from .security_signature import signature_end
 APP_OFFSET: Final = 0x10000
 _CHIP_ID: Final = 12  # in the header, two bytes
 _BANNER: Final = re.compile(rb"MicroPython v(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
+# What the prompt says behind the version: MICROPY_HW_BOARD_NAME, chip (shared/runtime/pyexec.c).
+_NAME: Final = re.compile(rb"; ([ -~]{1,100}) with ESP32[0-9A-Z]*[\0\r]")
+# The words by which images for PSRAM name it (ports/esp32/boards/*/mpconfigvariant_SPIRAM*.cmake).
+# Those for an ESP32-S3 find PSRAM with four lines themselves.
+_PSRAM: Final = {("esp32", "quad"): "SPIRAM", ("esp32s3", "octal"): "Octal-SPIRAM"}
+_OF_MICROPYTHON_ORG: Final = "Generic ESP32"
 
 
 @dataclass(frozen=True)
 class MicroPythonImage:
-    """What is taken out of the file. `version` is "" where the image does not say."""
+    """What is taken out of the file. `version` and `name`, that of the board that MicroPython was
+    built for, are "" where the image does not say."""
 
     path: Path
     sha256: str
     bootloader: bytes = field(repr=False)
     application: bytes = field(repr=False)
     version: str = ""
+    name: str = ""
 
 
 def read_image(path: Path, board: Board) -> MicroPythonImage:
@@ -57,9 +65,11 @@ def read_image(path: Path, board: Board) -> MicroPythonImage:
     banner = _BANNER.search(application)
     if banner is None:
         raise ToolError(f"{path}: an image for the {board.chip}, but not of MicroPython")
-    return MicroPythonImage(
-        path, hashlib.sha256(data).hexdigest(), bootloader, application, banner[1].decode()
-    )
+    named = _NAME.search(application)
+    name = named[1].decode() if named else ""
+    _check_psram(path, name, board)
+    digest = hashlib.sha256(data).hexdigest()
+    return MicroPythonImage(path, digest, bootloader, application, banner[1].decode(), name)
 
 
 def _from(board: Board) -> str:
@@ -81,6 +91,22 @@ def _check_chip(path: Path, data: bytes, board: Board) -> None:
     found = names.get(number, f"another chip (number {number})")
     raise ToolError(
         f"{path}: an image for the {found}, and {board.name} has the {board.chip}; "
+        f"its image is {board.micropython.image} from {_from(board)}"
+    )
+
+
+def _check_psram(path: Path, name: str, board: Board) -> None:
+    """That the image uses the PSRAM that is there, and no pins for one that is not.
+
+    Boards of the user's own have names of their own, which need not say.
+    """
+    says = next((word for word in ("Octal-SPIRAM", "SPIRAM") if word in name), "")
+    wanted = _PSRAM.get((board.chip, board.psram or ""), "")
+    if says == wanted or not (says or name.startswith(_OF_MICROPYTHON_ORG)):
+        return
+    has = f"{board.psram} PSRAM" if board.psram else "no PSRAM"
+    raise ToolError(
+        f"{path}: an image for a {name}, and {board.name} has {has}; "
         f"its image is {board.micropython.image} from {_from(board)}"
     )
 

@@ -8,72 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from fakes import Server, Terminal
 
 from ks_agent.config_changes import TRIAL_PATH
-from ks_agent.effects import Fetch, Response
 from ks_agent.store import Store
 from ks_board import setup_mode
-from ks_board.recovery_line import first, heard
-from ks_board.recovery_talk import talk
 from ks_board.setup_mode import SetupMode
 from ks_board.setup_trial import NetworkTrial
-from ks_driver.loop import drive
 from tests.serial.desk import FACTS, SESSION, Memory, answers, framed
-
-OLD = {"WIFI_SSID": "old", "WIFI_PASSWORD": "the old one"}
-NEW = ("new", "the new one")
-LABEL = b"label-4711"
-
-
-class Air:
-    """The networks that there are, as the HTTP client of a terminal: `server` is behind some."""
-
-    def __init__(self, terminal: Terminal, agent: Any, reachable: set[str]) -> None:
-        self._server: Server = terminal.server
-        self._agent = agent
-        self._reachable = reachable
-
-    async def request(self, fetch: Fetch) -> Response:
-        await asyncio.sleep(0)
-        if self._agent.config.get("WIFI_SSID") not in self._reachable:
-            raise OSError(113, "no Wi-Fi")
-        answer: Response = self._server.handle(fetch)
-        return answer
-
-    download = request
-
-
-class Site:
-    """A registered terminal whose site has got another network."""
-
-    limit_s = 3.0
-
-    def __init__(self, *reachable: str) -> None:
-        self.terminal = Terminal()
-        self.terminal.boot()
-        self.terminal.run(lambda: self.terminal.heartbeats() > 0)
-        agent = self.terminal.agent
-        Store(self.terminal.fs).write("data/state/config.toon", {**agent.config.proven, **OLD})
-        self.reachable = set(reachable)
-
-    def boot(self) -> Any:
-        self.terminal.boot()
-        return self.terminal.agent
-
-    def trial(self) -> NetworkTrial:
-        def make_life() -> tuple[Any, Callable[[Any], Awaitable[Any]]]:
-            agent = self.boot()
-            air = Air(self.terminal, agent, self.reachable)
-            return agent, lambda sleep: drive(agent.run(), air, None, sleep)
-
-        made: NetworkTrial = NetworkTrial(make_life, self.limit_s)
-        return made
-
-    def network(self) -> tuple[str, str]:
-        """What the next boot joins."""
-        config = self.boot().config
-        return config.get("WIFI_SSID"), config.get("WIFI_PASSWORD")
+from tests.serial.site import LABEL, NEW, Site, finished
 
 
 def attempt(site: Site, name: str, password: str, limit_s: float = 3) -> NetworkTrial:
@@ -180,10 +122,6 @@ def run_mode(site: Site, stream: Any, point: Point, **more: Any) -> Awaitable[No
     return done
 
 
-async def finished(work: Awaitable[Any], limit_s: float = 30) -> Any:
-    return await asyncio.wait_for(work, limit_s)
-
-
 def console(site: Site, *requests: dict[str, str]) -> list[dict[str, Any]]:
     """What the console of setup mode answers; then the mode is ended."""
     steps = [{"OP": "hello", "SESSION": SESSION}, *requests, {"OP": "restart"}]
@@ -217,67 +155,6 @@ def test_a_network_that_does_not_work_is_said_on_the_line() -> None:
     refused = console(site, {"OP": "setup", "WIFI_SSID": "x", "WIFI_PASSWORD": "12345678"})[1]
     assert refused["ERR1"] == "JOIN_FAILED"
     assert "12345678" not in str(refused)
-
-
-def in_recovery(site: Site, *requests: dict[str, str]) -> list[dict[str, Any]]:
-    """What the serial line answers once somebody has spoken."""
-    steps = [{"OP": "hello", "SESSION": SESSION}, *requests, {"OP": "restart"}]
-    lines = [framed({**step, "SEQ": str(seq)}) for seq, step in enumerate(steps, 1)]
-    stream = Memory(*lines)
-    make: Any = talk
-    made = site.trial()._make_life
-    asyncio.run(finished(make(site.terminal.agent.ports, FACTS, stream, made, 20, 3)))
-    return answers(stream.written)
-
-
-def test_recovery_may_be_given_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Site("new")
-    monkeypatch.setattr("ks_board.setup_trial.LIMIT_S", 3)
-    fields = {"WIFI_SSID": NEW[0], "WIFI_PASSWORD": NEW[1]}
-    hello, done, _ = in_recovery(site, {"OP": "setup", **fields})
-    assert (hello["STATE"], hello["D1"], done["S1"]) == ("provisioned", "dev-1", "ok")
-    assert site.network() == NEW
-
-
-def test_recovery_is_told_apart_from_what_the_factory_may_do() -> None:
-    site = Site("old")
-    malformed, closed = in_recovery(
-        site,
-        {"OP": "setup", "WIFI_SSID": "", "WIFI_PASSWORD": ""},
-        {"OP": "prove", "D1": "dev-1", "CHALLENGE": "ab" * 32},
-    )[1:3]
-    assert (malformed["ERR1"], closed["ERR1"]) == ("MALFORMED", "SEALED")
-    assert site.network() == ("old", "the old one")
-
-
-def test_recoverys_life_goes_on_until_a_whole_message_has_come() -> None:
-    async def life(seconds: float) -> str:
-        await asyncio.sleep(seconds)
-        return "staged"
-
-    async def race(seconds: float, *pieces: bytes) -> Any:
-        run: Any = first
-        listen: Any = heard
-        line = asyncio.ensure_future(listen(Memory(*pieces)))
-        return await run(asyncio.ensure_future(life(seconds)), line)
-
-    message = framed({"OP": "hello", "SEQ": "1"})
-    assert asyncio.run(race(0.05, b"noise ~", b"\n", message[:-2])) == "staged"
-    assert asyncio.run(race(30, b"noise ~", message[:20], message[20:])) is None
-
-
-def test_a_crash_of_recoverys_life_is_not_hidden() -> None:
-    async def crash() -> str:
-        raise MemoryError
-
-    async def race() -> Any:
-        run: Any = first
-        listen: Any = heard
-        line = asyncio.ensure_future(listen(Memory()))
-        return await run(asyncio.ensure_future(crash()), line)
-
-    with pytest.raises(MemoryError):
-        asyncio.run(race())
 
 
 async def http(port: int, text: str) -> str:

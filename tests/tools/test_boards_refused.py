@@ -39,7 +39,7 @@ options = { keys = "1234" }
 
 [[feature]]
 kind = "rdm6300"
-pins = { rx = 34 }
+pins = { rx = 34, tx = 4 }
 options = { uart = 1 }
 """
 NVS, FACTORY, VFS, DATA, LED, ROWS, KEYS, RX, UART = 8, 9, 10, 11, 15, 19, 20, 24, 25
@@ -100,7 +100,13 @@ def test_a_board_without_a_mistake_is_read(tmp_path: Path) -> None:
         ("rx = 34", "rx = 12", RX, "strapping pin (high at a reset sets the flash to 1.8 V"),
         ("rows = [13, 14]", "rows = [13, 13]", ROWS, "GPIO13 is rows of the keypad already"),
         ('arch = "x', 'allow_strapping = [4]\narch = "x', 4, "GPIO4 is no strapping pin"),
-        ('arch = "x', 'psram = true\narch = "x', LED + 1, "GPIO16 belongs to the PSRAM"),
+        ("rx = 34, tx = 4", "rx = 34", RX, "without tx it is the UART's pin for sending, too"),
+        ("tx = 4", "tx = 35", RX, "tx of the rdm6300: GPIO35 is an input only"),
+        ("rows = [13, 14]", "rows = [13, 39]", ROWS, "GPIO39 is an input only, and this is an"),
+        ('arch = "x', 'psram = "quad"\narch = "x', LED + 1, "GPIO16 belongs to the PSRAM"),
+        ('arch = "x', 'psram = "quad"\narch = "x', LED + 1, "GPIO17 belongs to the PSRAM"),
+        ('arch = "x', 'psram = "octal"\narch = "x', 4, "octal PSRAM: the esp32 takes quad"),
+        ('arch = "x', 'psram = true\narch = "x', 4, "psram: Input should be 'quad' or 'octal'"),
         # features
         ('kind = "led"', 'kind = "lamp"', 14, "no feature lamp: one of button, buzzer"),
         ("red = 16, green = 17", "red = 16", LED, "a led has the pins pin or green, red"),
@@ -119,9 +125,10 @@ def test_a_board_without_a_mistake_is_read(tmp_path: Path) -> None:
         ("flash = 0x400000", "flush = 0x400000", 1, "flash is missing"),
         ("flash = 0x400000", "flush = 0x400000", 3, "flush is nothing that a board has"),
         ("rx = 34", 'rx = "34"', RX, "valid integer"),
-        ("rx = 34 }", "rx = 34", RX, "not TOML"),
+        ("tx = 4 }", "tx = 4", RX, "not TOML"),
         ("versions = [", "version = [", 5, "micropython.versions is missing"),
         ('["1.25.0"]', "[]", 5, "at least 1 item"),
+        ("ESP32_GENERIC", "../ESP32", 5, "micropython.image: String should match"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_the_reason(
@@ -130,6 +137,64 @@ def test_a_mistake_is_told_with_its_line_and_the_reason(
     assert old in GOOD
     found = problems(tmp_path, GOOD.replace(old, new, 1))
     assert (line, reason) in [(at, reason) for at, text in found if reason in text], found
+
+
+@pytest.mark.parametrize(
+    ("kind", "pins", "number"),
+    [
+        ("led", "pin = {}", 1),
+        ("led", "red = 16, green = {}", 1),
+        ("buzzer", "pin = {}", 1),
+        ("ssd1306", "sda = 16, scl = {}", 1),
+        ("ssd1306", "scl = 16, sda = {}", 1),
+        ("mfrc522", "sck = {}, mosi = {}, miso = {}, cs = {}, rst = {}", 4),
+        ("keypad", "rows = [{}], cols = [{}]", 1),
+        ("rdm6300", "rx = {}, tx = {}", 1),
+        ("rdm6300", "rx = {}", 1),
+        ("wiegand", "d0 = {}, d1 = {}", 0),
+        ("button", "pin = {}", 0),
+    ],
+)
+def test_outputs_are_refused_on_pins_that_are_inputs_only(
+    kind: str, pins: str, number: int, tmp_path: Path
+) -> None:
+    """Of `number` of the pins; what is read may be there."""
+    text = GOOD[: GOOD.index("[[feature]]")]
+    text += f'[[feature]]\nkind = "{kind}"\npins = {{ {pins.format(34, 35, 36, 39, 37)} }}\n'
+    (tmp_path / "b").mkdir()
+    path = tmp_path / "b" / "board.toml"
+    path.write_text(text, encoding="utf-8")
+    found = []
+    try:
+        read_board(path)
+    except BoardError as refused:
+        found = refused.problems
+    assert len(found) == number
+    assert all(line == 15 and "is an input only" in text for line, text in found)
+
+
+S3 = """\
+name = "b"
+chip = "esp32s3"
+flash = 0x400000
+arch = "xtensawin"
+psram = "octal"
+""" + GOOD[GOOD.index("micropython =") : GOOD.index("[[feature]]")]
+
+
+@pytest.mark.parametrize("pin", range(33, 38))
+def test_octal_psram_takes_the_pins_33_to_37_of_an_esp32s3(pin: int, tmp_path: Path) -> None:
+    text = S3 + f'[[feature]]\nkind = "buzzer"\npins = {{ pin = {pin} }}\n'
+    reason = f"pin of the buzzer: GPIO{pin} belongs to the PSRAM"
+    assert problems(tmp_path, text) == [(16, reason)]
+    path = tmp_path / "b" / "board.toml"
+    path.write_text(text.replace("octal", "quad"), encoding="utf-8")
+    assert read_board(path).psram == "quad"
+
+
+def test_a_chip_without_psram_takes_none(tmp_path: Path) -> None:
+    text = S3.replace("esp32s3", "esp32c3").replace("xtensawin", "rv32imc")
+    assert (5, "octal PSRAM: the esp32c3 takes none") in problems(tmp_path, text)
 
 
 OTA_BOARD = re.sub(
@@ -223,7 +288,8 @@ def test_the_other_reader_of_the_example_fits_it_too(tmp_path: Path) -> None:
 
 def test_pins_have_one_reason_to_be_left_alone_at_most() -> None:
     for chip in CHIPS.values():
-        special = [chip.flash, chip.psram, frozenset(chip.strapping), frozenset(chip.serial),
+        psram = frozenset().union(*chip.psram.values())
+        special = [chip.flash, psram, frozenset(chip.strapping), frozenset(chip.serial),
                    frozenset(chip.others)]  # fmt: skip
         assert frozenset().union(*special) <= chip.pins
         assert sum(map(len, special)) == len(frozenset().union(*special)), chip.name
