@@ -11,7 +11,7 @@ import pytest
 from ks_tools.console import ToolError
 from ks_tools.factory.inventory import COLUMNS, write_inventory
 from ks_tools.factory.label import is_label_of, write_label
-from ks_tools.factory.merge import merge
+from ks_tools.factory.merge import Merged, merge
 from ks_tools.factory.office import FILE, OfflineOffice
 from ks_tools.factory.report import as_html, make_report
 from ks_tools.factory.run import Verdict
@@ -299,6 +299,14 @@ def test_a_board_that_got_a_number_at_each_of_two_stations_is_a_conflict(tmp_pat
         first.plug(first.unit())
         with pytest.raises(ToolError, match="is KS-0001 here, and KS-0100 there"):
             merge(first.store, tmp_path / "b")
+
+
+def test_a_station_that_has_not_begun_has_nothing_to_merge(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "batch.toml").write_text("")
+    with a_line(tmp_path / "a") as first:
+        first.plug(first.unit())
+        assert merge(first.store, tmp_path / "b") == Merged()
 
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:

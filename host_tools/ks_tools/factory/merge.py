@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import ToolError
+from .batch import FILE as BATCH
 from .store import ATTEMPT_COLUMNS, FILE, UNIT_COLUMNS, VERSION, Store, Unit
 
 
@@ -27,6 +28,8 @@ def merge(store: Store, other: Path) -> Merged:
     one serial number or device id stands for two boards.
     """
     path = other / FILE if other.is_dir() else other
+    if not path.exists() and (other / BATCH).exists():
+        return Merged()  # a station that has not begun yet
     if not path.is_file():
         raise ToolError(f"{path} is not there")
     if path.resolve() == store.path.resolve():
