@@ -13,7 +13,7 @@ import keyword
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from . import naming, rom_names
+from . import naming, rom_names, syntax
 from .scopes import own_statements
 
 Trees = Mapping[str, ast.Module]
@@ -30,7 +30,7 @@ def rename(trees: Trees, foreign: set[str], given: naming.Naming | None = None) 
     uses = Counter(
         node.attr
         for tree in trees.values()
-        for node in ast.walk(tree)
+        for node in syntax.walk(tree)
         if isinstance(node, ast.Attribute)
     )
     ours = {name for tree in trees.values() for name in _defined(tree)}
@@ -48,7 +48,7 @@ def rename(trees: Trees, foreign: set[str], given: naming.Naming | None = None) 
     avoided = (naming.FUNCTIONS, naming.PRIVATE)
     names = given.give(naming.ATTRIBUTES, chosen, free, avoided=avoided)
     for tree in trees.values():
-        _Renamer(names).visit(tree)
+        _rename(tree, names)
 
 
 def is_linked(name: str) -> bool:
@@ -63,9 +63,9 @@ def class_level(node: ast.ClassDef) -> Iterator[ast.AST]:
             yield part
             for inner in (*part.decorator_list, *part.args.defaults, *part.args.kw_defaults):
                 if inner is not None:
-                    yield from ast.walk(inner)
+                    yield from syntax.walk(inner)
         else:
-            yield from ast.walk(part)
+            yield from syntax.walk(part)
 
 
 def bound_in_class(node: ast.ClassDef) -> set[str]:
@@ -78,11 +78,11 @@ def bound_in_class(node: ast.ClassDef) -> set[str]:
 
 
 def classes(tree: ast.AST) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return (node for node in syntax.walk(tree) if isinstance(node, ast.ClassDef))
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield from bound_in_class(node)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -90,15 +90,17 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 
 
 def _by_text(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in BY_TEXT:
+    for node in syntax.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in BY_TEXT:
             yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
 
 
 def _of_modules(tree: ast.Module) -> Iterator[str]:
     """What is read from modules, imported, or bound where modules have it."""
     modules = set()
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 modules.add(alias.asname or alias.name.partition(".")[0])
@@ -108,8 +110,10 @@ def _of_modules(tree: ast.Module) -> Iterator[str]:
                 if not is_linked(alias.name):
                     modules.add(alias.asname or alias.name)
                     yield alias.name
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in modules:
+    for node in syntax.walk(tree):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        if node.value.id in modules:
             yield node.attr
     for node in own_statements(tree.body):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -128,23 +132,15 @@ def _read_in_classes(trees: Trees) -> set[str]:
     }
 
 
-class _Renamer(ast.NodeTransformer):
-    """Renames attributes: where they are used and where a class binds them."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
-        node.attr = self._names.get(node.attr, node.attr)
-        self.generic_visit(node)
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        bound = bound_in_class(node)
-        for inner in class_level(node):
-            if isinstance(inner, ast.Name) and inner.id in bound:
-                inner.id = self._names.get(inner.id, inner.id)
-            elif isinstance(inner, Function):
-                inner.name = self._names.get(inner.name, inner.name)
-        self.generic_visit(node)
-        return node
+def _rename(tree: ast.Module, names: Mapping[str, str]) -> None:
+    """Where attributes are used and where a class binds them."""
+    for node in syntax.walk(tree):
+        if isinstance(node, ast.Attribute):
+            node.attr = names.get(node.attr, node.attr)
+        elif isinstance(node, ast.ClassDef):
+            bound = bound_in_class(node)
+            for inner in class_level(node):
+                if isinstance(inner, ast.Name) and inner.id in bound:
+                    inner.id = names.get(inner.id, inner.id)
+                elif isinstance(inner, Function):
+                    inner.name = names.get(inner.name, inner.name)

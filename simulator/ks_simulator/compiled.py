@@ -35,6 +35,7 @@ from . import (
     private,
     scopes,
     settled,
+    syntax,
     terse,
     tracing,
 )  # fmt: skip
@@ -140,14 +141,14 @@ def _reduce(
     constants.inline(trees, entry)
     if natives:
         settled.settle(trees, natives)
-    while _leave_out_unused(trees, entry):
-        pass
+    _leave_out_unused(trees, entry)
     linked.link(trees, entry, joined)
-    attributes.rename(trees, names.of_libraries(trees), given)
-    names.shorten(trees, entry, given)
-    private.shorten((tree for path, tree in trees.items() if path != entry), given)
-    named = parameters.keywords(trees.values())
-    raising = terse.only_raising(trees.values())
+    with syntax.unchanged():
+        attributes.rename(trees, names.of_libraries(trees), given)
+        names.shorten(trees, entry, given)
+        private.shorten((tree for path, tree in trees.items() if path != entry), given)
+        named = parameters.keywords(trees.values())
+        raising = terse.only_raising(trees.values())
     for path, tree in trees.items():
         if path != entry:
             terse.Terse(raising).visit(tree)
@@ -196,21 +197,25 @@ def _parsed(path: str, content: bytes) -> ast.Module:
         raise ReleaseError(f"{path}: {error.msg}, line {error.lineno}") from error
 
 
-def _leave_out_unused(trees: Mapping[str, ast.Module], entry: str) -> bool:
-    """Drop functions, methods, classes and constants that nothing names; whether any were."""
-    used = set().union(*(_names_used(tree) for tree in trees.values()))
-    dropped = False
-    for path, tree in trees.items():
-        if path != entry:
-            dropper = _Dropper(used)
-            dropper.visit(tree)
-            dropped = dropped or dropper.dropped
-    return dropped
+def _leave_out_unused(trees: Mapping[str, ast.Module], entry: str) -> None:
+    """Drop functions, methods, classes and constants that nothing names, until all are named."""
+    used = {path: _names_used(tree) for path, tree in trees.items()}
+    changed = True
+    while changed:
+        changed = False
+        by_any = set().union(*used.values())
+        for path, tree in trees.items():
+            if path != entry:
+                dropper = _Dropper(by_any)
+                dropper.visit(tree)
+                if dropper.dropped:
+                    used[path] = _names_used(tree)
+                    changed = True
 
 
 def _names_used(tree: ast.Module) -> set[str]:
     used: set[str] = set()
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
             used.add(node.id)
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
@@ -220,7 +225,7 @@ def _names_used(tree: ast.Module) -> set[str]:
     return used
 
 
-class _Dropper(ast.NodeTransformer):
+class _Dropper(syntax.Quick, ast.NodeTransformer):
     """Removes definitions outside functions whose names are not used."""
 
     def __init__(self, used: set[str]) -> None:
@@ -247,7 +252,7 @@ class _Dropper(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
         target = node.targets[0]
-        constant = not any(isinstance(part, ast.Call) for part in ast.walk(node.value))
+        constant = not any(isinstance(part, ast.Call) for part in syntax.walk(node.value))
         if isinstance(target, ast.Name) and constant and not self._keeps(target.id):
             return None
         return node
@@ -275,7 +280,7 @@ def _frequent_first(tree: ast.Module) -> str:
     Bytecode numbers the texts of a module as they come, and the first 128 in one byte.
     """
     uses = Counter(node.id for node in scopes.names_outside(tree.body))  # locals have no texts
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.Attribute):
             uses[node.attr] += 1
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -288,7 +293,7 @@ def _frequent_first(tree: ast.Module) -> str:
     return "__name__ or __name__." + ".".join(often) + "\n"
 
 
-class _Silent(ast.NodeTransformer):
+class _Silent(syntax.QuickOverStatements, ast.NodeTransformer):
     """Leaves out what is said to readers."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | ast.Pass:
@@ -296,7 +301,7 @@ class _Silent(ast.NodeTransformer):
         return ast.Pass() if is_text else node
 
 
-class _Short(ast.NodeTransformer):
+class _Short(syntax.Quick, ast.NodeTransformer):
     """Renames what is private to one module, `_name`, to `_0`, `_1` ...: the same few in all."""
 
     def __init__(self) -> None:

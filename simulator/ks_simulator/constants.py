@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+
+from . import syntax
 
 Value = int | str
 Name = tuple[str, ...]
@@ -34,11 +36,12 @@ def inline(trees: Modules, entry: str) -> None:
     A constant is a name in capitals with one assignment, which is at a module's top level. The
     assignments stay: whoever leaves out what is not used finds that they are not.
     """
-    constants = _resolved(trees)
+    with syntax.unchanged():
+        constants = _resolved(trees)
     read_by_entry = {
-        node.attr for node in ast.walk(trees[entry]) if isinstance(node, ast.Attribute)
+        node.attr for node in syntax.walk(trees[entry]) if isinstance(node, ast.Attribute)
     }
-    for node in ast.walk(trees[entry]):
+    for node in syntax.walk(trees[entry]):
         if isinstance(node, ast.ImportFrom):
             read_by_entry.update(alias.name for alias in node.names)
     for path, tree in trees.items():
@@ -49,7 +52,7 @@ def inline(trees: Modules, entry: str) -> None:
 def _resolved(trees: Modules) -> Constants:
     """The constants of each module, its own and those that it imports."""
     found: Constants = {_module(path): {} for path in trees}
-    bound = {path: _bound(tree) for path, tree in trees.items()}
+    bound = {path: _bound(syntax.walk(tree)) for path, tree in trees.items()}
     while True:
         before = sum(map(len, found.values()))
         for path, tree in trees.items():
@@ -64,7 +67,7 @@ def _resolved(trees: Modules) -> Constants:
 def _constants(path: str, tree: ast.Module, found: Constants) -> Iterator[tuple[str, Value]]:
     """Every name whose value can be told by now."""
     known = found[_module(path)]
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.ImportFrom):
             source = found.get(_source(path, node), {})
             for alias in node.names:
@@ -89,12 +92,13 @@ def _module(path: str) -> Name:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-def _bound(tree: ast.Module) -> Counter[str]:
-    """How often each name is given a value, anywhere in the module."""
+def _bound(nodes: Iterable[ast.AST]) -> Counter[str]:
+    """How often each name is given a value, anywhere in a module."""
     found: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found[node.id] += 1
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                found[node.id] += 1
         elif isinstance(node, ast.arg):
             found[node.arg] += 1
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -130,7 +134,7 @@ def _value(node: ast.expr, known: Mapping[str, Value]) -> Value | None:
     return None
 
 
-class _Inliner(ast.NodeTransformer):
+class _Inliner(syntax.Quick, ast.NodeTransformer):
     """Replaces `X`, and `a.X` of a module `a`, and leaves out the imports that this makes idle."""
 
     def __init__(self, path: str, constants: Constants, kept: set[str]) -> None:
@@ -142,8 +146,9 @@ class _Inliner(ast.NodeTransformer):
         self._modules: dict[str, Mapping[str, Value]] = {}
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
-        self._bound = _bound(node)
-        for statement in ast.walk(node):
+        nodes = syntax.walk(node)
+        self._bound = _bound(nodes)
+        for statement in nodes:
             if isinstance(statement, ast.ImportFrom):
                 self._note_modules(statement)
         self.generic_visit(node)

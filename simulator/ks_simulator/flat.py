@@ -11,7 +11,7 @@ import ast
 import sys
 from collections.abc import Mapping, Set
 
-from . import naming, rom_names
+from . import naming, rom_names, syntax
 from .application import ReleaseError
 from .modules import LEFT_OUT, Name, Trees, name_of, source_of
 
@@ -38,8 +38,8 @@ def marks(trees: Trees) -> Marks:
     """The texts that name modules; found only as long as all things still have their names."""
     found: dict[ast.expr, Name] = {}
     passed = {SELDOM: ""}
-    for node in (node for tree in trees.values() for node in ast.walk(tree)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == UNLOAD:
+    for node in (node for tree in trees.values() for node in syntax.walk(tree)):
+        if isinstance(node, ast.Call) and _called(node) == UNLOAD:
             for argument in node.args:
                 found.update(_texts(argument, CORE))
                 if isinstance(argument, ast.Name):
@@ -51,6 +51,10 @@ def marks(trees: Trees) -> Marks:
             if isinstance(node, ast.Assign) and name in passed:
                 found.update(_texts(node.value, passed[name] or name_of(path)[0]))
     return found
+
+
+def _called(node: ast.Call) -> str:
+    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
 
 
 def _texts(node: ast.expr, package: str) -> Marks:
@@ -108,7 +112,7 @@ def _name_again(
     tree: ast.Module, moved: dict[Name, str], packages: Set[str], marked: Marks
 ) -> None:
     """What became a part of another module is not named any more."""
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.Tuple) and marked.keys() & set(node.elts):
             left = []
             for element in node.elts:
@@ -132,7 +136,7 @@ def _import_packages(path: str, tree: ast.Module, kept: set[str]) -> None:
                 break
 
 
-class _Renamer(ast.NodeTransformer):
+class _Renamer(syntax.Quick, ast.NodeTransformer):
     """Imports from where things are then."""
 
     def __init__(self, path: str, moved: dict[Name, str], packages: set[str]) -> None:

@@ -14,7 +14,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 
-from . import scopes
+from . import scopes, syntax
 from .modules import Modules, name_of, source_of
 
 
@@ -24,15 +24,17 @@ def link(trees: dict[str, ast.Module], entry: str, joined: int = 0) -> None:
     if joined:  # modules of different packages may become one
         for path, tree in trees.items():
             _name_packages(path, tree)
-    program = Modules(trees, entry, joined)
-    while program.dissolve_cycle():
-        pass
-    _Linker(program).link()
+    with syntax.unchanged():
+        program = Modules(trees, entry, joined)
+        while program.dissolve_cycle():
+            pass
+        linker = _Linker(program)
+    linker.link()
 
 
 def _name_packages(path: str, tree: ast.Module) -> None:
     """Instead of dots in front."""
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             node.module, node.level = ".".join(source_of(path, node)), 0
 
@@ -225,7 +227,7 @@ class _Linker:
         return made or [ast.Pass()], names, modules
 
 
-class _Splitter(ast.NodeTransformer):
+class _Splitter(syntax.QuickOverStatements, ast.NodeTransformer):
     """Outside of functions: what is still imported comes from where it is now."""
 
     def __init__(self, linker: _Linker, path: str) -> None:
@@ -252,7 +254,7 @@ def _import(path: str, finals: Iterable[str]) -> ast.ImportFrom:
 
 def _used_attributes(tree: ast.Module) -> dict[str, set[str]]:
     used: dict[str, set[str]] = defaultdict(set)
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used[node.value.id].add(node.attr)
     return used

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from . import scopes
+from . import scopes, syntax
 
 Trees = dict[str, ast.Module]
 Name = tuple[str, ...]
@@ -99,9 +99,11 @@ class Modules:
     def _read(self, path: str) -> None:
         tree = self.trees[path]
         at_once = {node for node in tree.body if isinstance(node, ast.ImportFrom)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node.id in OWN_NAME:
-                self.alone.add(path)
+        nodes = syntax.walk(tree)
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                if node.id in OWN_NAME:
+                    self.alone.add(path)
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     self._read_plain(path, alias, node in tree.body)
@@ -117,7 +119,7 @@ class Modules:
                     if path == self.entry and self._few:
                         self.lives.add(target)
         self._keep_values(path, tree.body)
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self._keep_values(path, node.body)
 
@@ -153,7 +155,7 @@ class Modules:
         read = {
             node.value: node.attr
             for statement in body
-            for node in ast.walk(statement)
+            for node in syntax.walk(statement)
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
         }
         for node in scopes.names_outside(body):

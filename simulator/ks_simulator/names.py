@@ -14,11 +14,12 @@ import keyword
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import product
 from pathlib import PurePosixPath
 from string import ascii_letters
 
-from . import chip_names, naming, rom_names
+from . import chip_names, naming, rom_names, syntax
 from .attributes import bound_in_class, class_level, classes, is_linked
 from .scopes import own_statements
 
@@ -43,6 +44,18 @@ MICROPYTHON = frozenset((
 ))  # fmt: skip
 
 
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """By kind of node, the fields that may have a name."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        names = ("id", "attr", "name", "asname", "arg")
+        self[kind] = found = tuple(name for name in names if name in kind._fields)
+        return found
+
+
+_FIELDS = _Fields()
+
+
 def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> None:
     """Rename in place, but in the entry's tree."""
     given = given or naming.Naming()
@@ -52,7 +65,7 @@ def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> Non
     meant = _kept(trees, entry)
     kept = of_libraries(trees) | meant | set(rom_names.NAMES)
     attributes = {
-        node.attr for tree in trees.values() for node in ast.walk(tree)
+        node.attr for tree in trees.values() for node in syntax.walk(tree)
         if isinstance(node, ast.Attribute)
     }  # fmt: skip
     defined = {name for path, tree in trees.items() if path != entry for name in _defined(tree)}
@@ -65,9 +78,10 @@ def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> Non
     )
     taken = set(uses) | meant | set(keyword.kwlist)
     new = map("".join, product(ascii_letters, repeat=SHORT))
+    unfree = taken | kept
     free = [
         *(name for name in rom_names.NAMES if name not in taken),
-        *(name for name in new if name not in taken | kept),
+        *(name for name in new if name not in unfree),
     ]
     names = given.give(
         naming.FUNCTIONS,
@@ -77,7 +91,7 @@ def shorten(trees: Trees, entry: str, given: naming.Naming | None = None) -> Non
     )
     for path, tree in trees.items():
         if path != entry:
-            _Renamer(names).visit(tree)
+            _rename(tree, names)
 
 
 def reuse(trees: Trees, earlier: naming.Naming | None = None) -> None:
@@ -95,7 +109,7 @@ def reuse(trees: Trees, earlier: naming.Naming | None = None) -> None:
     hidden = _hidden_in_classes(trees)
     for path, tree in trees.items():
         inside = set(_names_of_attributes(tree))
-        for node in ast.walk(tree):
+        for node in syntax.walk(tree):
             if isinstance(node, ast.Attribute):
                 attributes[node.attr] += 1
                 continue
@@ -124,7 +138,7 @@ def reuse(trees: Trees, earlier: naming.Naming | None = None) -> None:
         ),
     )
     for tree in trees.values():
-        _Renamer(given).visit(tree)
+        _rename(tree, given)
 
 
 def _names_of_attributes(tree: ast.Module) -> Iterator[ast.AST]:
@@ -149,12 +163,12 @@ def _hidden_in_classes(trees: Trees) -> dict[str, set[str]]:
 
 
 def _identifiers(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         yield from _identifiers_of(node)
 
 
 def _identifiers_of(node: ast.AST) -> Iterator[str]:
-    for field in ("id", "attr", "name", "asname", "arg"):
+    for field in _FIELDS[type(node)]:
         value = getattr(node, field, None)
         if isinstance(value, str):
             yield value
@@ -164,7 +178,7 @@ def _identifiers_of(node: ast.AST) -> Iterator[str]:
 
 def _defined(tree: ast.Module) -> Iterator[str]:
     """Functions and methods, and what is set on objects; nothing with an underscore in front."""
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         name = ""
         if isinstance(node, Function):
             name = node.name
@@ -187,7 +201,7 @@ def _kept(trees: Trees, entry: str) -> set[str]:
         kept.update(PurePosixPath(path).with_suffix("").parts)
     inside = {module.rpartition(".")[2] for module in map(_module, trees)}
     for tree in trees.values():
-        for node in ast.walk(tree):
+        for node in syntax.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 kept.update(WORD.findall(node.value))
             elif isinstance(node, ast.arg | ast.keyword):
@@ -211,10 +225,15 @@ def _module(path: str) -> str:
 def of_libraries(trees: Trees | None = None) -> set[str]:
     """What objects that are not the application's may have, on either interpreter; what those of a
     chip have, where the application imports its modules."""
+    if _imported(trees or {}) & chip_names.OF_CHIPS:
+        return {*_of_libraries(), *chip_names.NAMES}
+    return set(_of_libraries())
+
+
+@lru_cache(maxsize=1)
+def _of_libraries() -> frozenset[str]:
     objects: list[object] = [*vars(builtins).values()]
     found = set(dir(builtins)) | MICROPYTHON
-    if _imported(trees or {}) & chip_names.OF_CHIPS:
-        found |= chip_names.NAMES
     for name in LIBRARIES:
         module = importlib.import_module(name)
         found.update(dir(module))
@@ -223,13 +242,13 @@ def of_libraries(trees: Trees | None = None) -> set[str]:
         if isinstance(thing, type):
             found.update(dir(thing))
     found.update(dir(re.compile("")), dir(re.match("", "")))
-    return found
+    return frozenset(found)
 
 
 def _imported(trees: Trees) -> set[str]:
     """The modules that the application imports by their names, anywhere."""
     found: set[str] = set()
-    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+    for node in (node for tree in trees.values() for node in syntax.walk(tree)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -237,16 +256,12 @@ def _imported(trees: Trees) -> set[str]:
     return found
 
 
-class _Renamer(ast.NodeTransformer):
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("id", "attr", "name", "asname"):
-            value = getattr(node, field, None)
-            if isinstance(value, str):
-                setattr(node, field, self._names.get(value, value))
+def _rename(tree: ast.Module, names: Mapping[str, str]) -> None:
+    for node in syntax.walk(tree):
+        for field in _FIELDS[type(node)]:
+            if field != "arg":
+                value = getattr(node, field)
+                if isinstance(value, str):
+                    setattr(node, field, names.get(value, value))
         if isinstance(node, ast.Global | ast.Nonlocal):
-            node.names = [self._names.get(name, name) for name in node.names]
-        return node
+            node.names = [names.get(name, name) for name in node.names]

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterable
 from itertools import count
 
-from . import scopes
+from . import scopes, syntax
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 SHORT = 2  # characters; such a name takes no more room than another
@@ -19,7 +19,7 @@ def keywords(trees: Iterable[ast.AST]) -> set[str] | None:
     """The names that calls use; None where a call does not tell them (`f(**names)`)."""
     found: set[str] = set()
     for tree in trees:
-        for node in ast.walk(tree):
+        for node in syntax.walk(tree):
             if isinstance(node, ast.keyword):
                 if node.arg is None:
                     return None
@@ -29,7 +29,7 @@ def keywords(trees: Iterable[ast.AST]) -> set[str] | None:
 
 def shorten(tree: ast.AST, kept: set[str]) -> None:
     """Rename in place, but for the names in `kept`."""
-    for node in ast.walk(tree):  # an outer function comes before those within it
+    for node in syntax.walk(tree):  # an outer function comes before those within it
         if isinstance(node, Function) and not node.args.kwarg:
             _shorten_one(node, kept)
 
@@ -39,7 +39,7 @@ def shorten_locals(tree: ast.AST) -> None:
 
     Bytecode has no names of these. A global may take the place of each: it must not be hidden.
     """
-    for node in ast.iter_child_nodes(tree):
+    for node in syntax.children(tree):
         if isinstance(node, Function):
             _shorten_locals(node)
         else:
@@ -47,7 +47,7 @@ def shorten_locals(tree: ast.AST) -> None:
 
 
 def _shorten_locals(function: Function) -> None:
-    inside = list(ast.walk(function))
+    inside = list(syntax.walk(function))
     if any(isinstance(node, ast.ClassDef) for node in inside):
         return  # what it binds are attributes
     fixed = {node.id for node in scopes.names_outside([function])}
@@ -75,7 +75,7 @@ def _shorten_one(function: Function, kept: set[str]) -> None:
     parameters = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     if function.args.vararg:
         parameters.append(function.args.vararg)
-    inside = list(ast.walk(function))
+    inside = list(syntax.walk(function))
     if any(isinstance(node, ast.ClassDef) for node in inside):
         return  # what it binds are attributes
     taken = {node.id for node in inside if isinstance(node, ast.Name)}
@@ -107,7 +107,7 @@ def _bound_as_text(node: ast.AST) -> Iterable[str]:
     return [name] if isinstance(name, str) else []
 
 
-class _Renamer(ast.NodeTransformer):
+class _Renamer(syntax.Quick, ast.NodeTransformer):
     """Renames within a function, except where a function within it has a parameter of that name."""
 
     def __init__(self, names: dict[str, str]) -> None:
@@ -136,7 +136,7 @@ class _Renamer(ast.NodeTransformer):
 
     def _visit_within(self, node: Function) -> None:
         self.visit(node.args)
-        own = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+        own = {part.arg for part in syntax.walk(node.args) if isinstance(part, ast.arg)}
         within = _Renamer({old: new for old, new in self._names.items() if old not in own})
         for part in node.body if isinstance(node.body, list) else [node.body]:
             within.visit(part)

@@ -10,7 +10,7 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from . import naming, rom_names
+from . import naming, rom_names, syntax
 
 PARAMETERS = 7  # `parameters` has no more of these names in all but few functions
 # Of `sys.implementation`, and a module.
@@ -24,18 +24,21 @@ def shorten(trees: Iterable[ast.Module], given: naming.Naming | None = None) -> 
     given = given or naming.Naming()
     trees = list(trees)
     short = _short_names(trees)
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [
+        node for tree in trees for node in syntax.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
     families = _families(classes)
     own: dict[str, Counter[str]] = defaultdict(Counter)
     ours: set[ast.AST] = set()
-    for each in classes:
-        for node, name in _private(each):
+    within = {each: list(_private(each)) for each in classes}
+    for each, found in within.items():
+        for node, name in found:
             own[families[each.name]][name] += 1
             ours.add(node)
     shared = {
         node.attr
         for tree in trees
-        for node in ast.walk(tree)
+        for node in syntax.walk(tree)
         if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr)
     }
     everywhere = [*own, SHARED]
@@ -50,11 +53,11 @@ def shorten(trees: Iterable[ast.Module], given: naming.Naming | None = None) -> 
 
     changes = [
         (node, renamed(families[each.name], name))
-        for each in classes
-        for node, name in _private(each)
+        for each, found in within.items()
+        for node, name in found
     ]
     for tree in trees:
-        for node in ast.walk(tree):
+        for node in syntax.walk(tree):
             if isinstance(node, ast.Attribute) and node not in ours and is_private(node.attr):
                 changes.append((node, renamed(SHARED, node.attr)))
     for node, name in changes:
@@ -68,7 +71,7 @@ def _key(family: str, name: str) -> str:
 
 
 def _short_names(trees: list[ast.Module]) -> list[str]:
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in trees for node in syntax.walk(tree)]
     taken = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     taken |= {node.id for node in nodes if isinstance(node, ast.Name)}
     taken |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
@@ -111,7 +114,7 @@ def _private(node: ast.ClassDef) -> Iterator[tuple[ast.AST, str]]:
         if isinstance(part, Definition) and is_private(part.name):
             yield part, part.name
         if not isinstance(part, Definition):
-            for inner in ast.walk(part):
+            for inner in syntax.walk(part):
                 if isinstance(inner, ast.Name) and inner.id in bound and is_private(inner.id):
                     yield inner, inner.id
         for inner in _within(part):
@@ -124,9 +127,13 @@ def _private(node: ast.ClassDef) -> Iterator[tuple[ast.AST, str]]:
                 yield inner, inner.attr
 
 
-def _within(node: ast.AST) -> Iterator[ast.AST]:
+def _within(node: ast.AST) -> list[ast.AST]:
     """A part of a class without the classes in it."""
-    if not isinstance(node, ast.ClassDef):
-        yield node
-        for child in ast.iter_child_nodes(node):
-            yield from _within(child)
+    found: list[ast.AST] = []
+    left = [node]
+    while left:
+        each = left.pop()
+        if not isinstance(each, ast.ClassDef):
+            found.append(each)
+            left += syntax.children(each)
+    return found

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from . import syntax
 from .application import ENTRY, RECOVERY, Release, firmware_folder, installed_files
 from .compiled import compiled
 from .modules import name_of, source_of
@@ -68,7 +69,7 @@ def needed(
 
 
 def _imported(path: str, source: bytes) -> Iterator[tuple[str, ...]]:
-    for node in ast.walk(ast.parse(source)):
+    for node in syntax.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             module = source_of(path, node)
             for alias in node.names:

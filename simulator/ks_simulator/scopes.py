@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, get_args
+
+from . import syntax
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 Scope = Function | ast.ClassDef | Comprehension
+_SCOPES = frozenset((*get_args(Function), ast.ClassDef, *get_args(Comprehension)))
 # What an import within a function becomes; new names for its names, and for attributes of modules.
 # It is given the names that mean something else in that function, too.
 Local = Callable[
@@ -20,69 +23,78 @@ Local = Callable[
 def bound_outside(tree: ast.Module) -> Counter[str]:
     """How often each name is bound at the top level, or as a global of a function."""
     found = Counter(_bound(tree.body))
-    for function in ast.walk(tree):
+    for function in syntax.walk(tree):
         if isinstance(function, Function):
-            stored = Counter(_stored(_body(function)))
-            for name in _globals(_body(function)):
-                found[name] += stored[name]
+            statements = own_statements(_body(function))
+            if declared := _globals(statements):
+                stored = Counter(_stored(statements))
+                for name in declared:
+                    found[name] += stored[name]
     return found
 
 
 def bound_inside(tree: ast.Module) -> set[str]:
     """What functions, classes and comprehensions bind for themselves."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in syntax.walk(tree):
         if isinstance(node, Scope):
             found |= _own(node)
     return found
 
 
-def names_outside(
-    nodes: Iterable[ast.AST], hidden: frozenset[str] = frozenset()
-) -> Iterator[ast.Name]:
+def names_outside(roots: Iterable[ast.AST]) -> list[ast.Name]:
     """The names that mean what the top level binds, or what these nodes are in."""
-    for node in nodes:
-        if isinstance(node, ast.Name) and node.id not in hidden:
-            yield node
-        if isinstance(node, ast.ClassDef):
-            methods = [part for part in node.body if isinstance(part, Function)]
-            rest = [part for part in ast.iter_child_nodes(node) if part not in methods]
-            yield from names_outside(methods, hidden)
-            yield from names_outside(rest, hidden | _own(node))
-        elif isinstance(node, Scope):
-            own = _own(node)
-            if isinstance(node, Function):
-                own -= _globals(_body(node))
-            yield from names_outside(ast.iter_child_nodes(node), hidden | own)
-        else:
-            yield from names_outside(ast.iter_child_nodes(node), hidden)
-
-
-def own_statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All nodes but those within functions, classes and comprehensions (these themselves are)."""
-    for node in body:
-        yield node
-        if isinstance(node, Scope):
-            if isinstance(node, Comprehension):
-                yield from (each for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
+    found: list[ast.Name] = []
+    left: list[tuple[ast.AST, Set[str]]] = [(root, frozenset()) for root in roots]
+    while left:
+        node, hidden = left.pop()
+        if isinstance(node, ast.Name):
+            if node.id not in hidden:
+                found.append(node)
             continue
-        yield from own_statements(ast.iter_child_nodes(node))
+        inner = hidden
+        parts = syntax.children(node)
+        if isinstance(node, Scope):
+            if isinstance(node, ast.ClassDef):  # what it binds, its methods do not see
+                methods = [part for part in node.body if isinstance(part, Function)]
+                left += [(part, hidden) for part in methods]
+                parts = [part for part in parts if part not in methods]
+            inner = hidden | _hidden(node)
+        left += [(part, inner) for part in parts]
+    return found
+
+
+def own_statements(body: Iterable[ast.AST]) -> list[ast.AST]:
+    """All nodes but those within functions, classes and comprehensions (these themselves are)."""
+    found: list[ast.AST] = []
+    left = list(body)
+    left.reverse()
+    while left:
+        node = left.pop()
+        found.append(node)
+        if type(node) in _SCOPES:
+            if isinstance(node, Comprehension):
+                found += [each for each in syntax.walk(node) if isinstance(each, ast.NamedExpr)]
+            continue
+        below = syntax.children(node)
+        below.reverse()
+        left += below
+    return found
 
 
 def _body(function: Function) -> list[ast.AST]:
     return list(function.body) if isinstance(function.body, list) else [function.body]
 
 
-def _globals(body: Iterable[ast.AST]) -> set[str]:
-    return {
-        name for node in own_statements(body) if isinstance(node, ast.Global) for name in node.names
-    }
+def _globals(statements: Iterable[ast.AST]) -> set[str]:
+    return {name for node in statements if isinstance(node, ast.Global) for name in node.names}
 
 
-def _stored(body: Iterable[ast.AST]) -> Iterator[str]:
-    for node in own_statements(body):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
+def _stored(statements: Iterable[ast.AST]) -> Iterator[str]:
+    for node in statements:
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                yield node.id
         elif isinstance(node, ast.NamedExpr):
             yield node.target.id
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -93,40 +105,51 @@ def _stored(body: Iterable[ast.AST]) -> Iterator[str]:
             yield node.name
 
 
-def _meaning_several(body: Sequence[ast.AST]) -> set[str]:
+def _meaning_several(statements: Sequence[ast.AST]) -> set[str]:
     """The names to which a scope gives what it imports, and something else besides."""
     imported: dict[str, set[tuple[int, str | None, str]]] = defaultdict(set)
     times: Counter[str] = Counter()
-    for node in own_statements(body):
+    for node in statements:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 name = alias.asname or alias.name
                 imported[name].add((node.level, node.module, alias.name))
                 times[name] += 1
-    stored = Counter(_stored(body))
+    stored = Counter(_stored(statements))
     return {
         name for name, sources in imported.items() if len(sources) > 1 or stored[name] > times[name]
     }
 
 
 def _bound(body: Iterable[ast.AST]) -> list[str]:
-    body = list(body)
-    outer = _globals(body)
-    return [name for name in _stored(body) if name not in outer]
+    statements = own_statements(body)
+    outer = _globals(statements)
+    return [name for name in _stored(statements) if name not in outer]
 
 
 def _own(scope: Scope) -> set[str]:
     """The names that a scope binds for itself."""
     if isinstance(scope, Comprehension):
-        targets = (generator.target for generator in scope.generators)
-        return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+        targets = syntax.walk(*(generator.target for generator in scope.generators))
+        return {node.id for node in targets if isinstance(node, ast.Name)}
     if isinstance(scope, ast.ClassDef):
         return set(_bound(scope.body))
-    named = {node.arg for node in ast.walk(scope.args) if isinstance(node, ast.arg)}
-    return named | set(_bound(_body(scope)))
+    return _parameters(scope) | set(_bound(_body(scope)))
 
 
-class Renamer(ast.NodeTransformer):
+def _parameters(function: Function) -> set[str]:
+    return {node.arg for node in syntax.walk(function.args) if isinstance(node, ast.arg)}
+
+
+def _hidden(scope: Scope) -> set[str]:
+    """The names that mean something else in a scope than outside."""
+    if not isinstance(scope, Function):
+        return _own(scope)
+    statements = own_statements(_body(scope))
+    return (_parameters(scope) | set(_stored(statements))) - _globals(statements)
+
+
+class Renamer(syntax.Quick, ast.NodeTransformer):
     """Changes the names of a module's top level, and what is read from other modules.
 
     `names`: the new name of each. `modules`: for the name of an imported module and a dot in
@@ -143,9 +166,7 @@ class Renamer(ast.NodeTransformer):
         self._outside = True
 
     def _within(self, scope: Scope) -> Renamer:
-        hidden = _own(scope)
-        if isinstance(scope, Function):
-            hidden -= _globals(_body(scope))
+        hidden = _hidden(scope)
         names = {old: new for old, new in self._names.items() if old not in hidden}
         modules = {
             path: new for path, new in self._modules.items() if path.partition(".")[0] not in hidden
@@ -243,8 +264,9 @@ class Renamer(ast.NodeTransformer):
         node.name = self._new(node.name)
         node.decorator_list = [self.visit(each) for each in node.decorator_list]
         # First the imports, wherever they are: then the names they bind are known.
-        several = _meaning_several(node.body)
-        for part in list(own_statements(node.body)):
+        statements = own_statements(node.body)
+        several = _meaning_several(statements)
+        for part in statements:
             if isinstance(part, ast.ImportFrom):
                 inner._imports[part], names, modules = self._local(part, several)
                 inner._names.update(names)
@@ -256,7 +278,7 @@ class Renamer(ast.NodeTransformer):
         outer = self.visit(first.iter)
         first.iter = ast.Constant(None)
         inner = self._within(node)
-        ast.NodeTransformer.generic_visit(inner, node)
+        inner.generic_visit(node)
         first.iter = outer
         return node
 

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Mapping, Set
 from typing import Final, TypeGuard
 
+from . import syntax
 from .modules import Name, name_of, source_of
 
 Trees = Mapping[str, ast.Module]
@@ -26,7 +27,7 @@ _HAS: Final = {
     ("sys", "dont_write_bytecode"): False,
     ("sys", "print_exception"): True,
 }
-_NAME: Final = ast.dump(ast.parse("sys.implementation.name", mode="eval").body)
+_NAME: Final = "sys.implementation.name"
 
 
 def for_micropython(trees: Trees) -> None:
@@ -38,7 +39,7 @@ def for_micropython(trees: Trees) -> None:
             facts.visit(tree)
 
 
-class _Facts(ast.NodeTransformer):
+class _Facts(syntax.Quick, ast.NodeTransformer):
     """`flags`: names that a module binds to a fact, once and for all."""
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class _Facts(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
         right = node.comparators[0]
-        if ast.dump(node.left) == _NAME and isinstance(right, ast.Constant):
+        if isinstance(right, ast.Constant) and _is_name_of_interpreter(node.left):
             is_said_equal = isinstance(node.ops[0], ast.Eq)
             return ast.Constant((right.value == "micropython") == is_said_equal)
         return node
@@ -107,11 +108,15 @@ class _Facts(ast.NodeTransformer):
             if isinstance(part, ast.Return):
                 rest = node.body[number + 1 :]
                 if not any(
-                    isinstance(inner, ast.Yield) for each in rest for inner in ast.walk(each)
+                    isinstance(inner, ast.Yield) for each in rest for inner in syntax.walk(each)
                 ):
                     del node.body[number + 1 :]  # else it makes the function a generator
                 break
         return node
+
+
+def _is_name_of_interpreter(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == _NAME
 
 
 def _is_flag(node: ast.expr) -> TypeGuard[ast.Constant]:
@@ -128,7 +133,7 @@ def settle(trees: Trees, present: Set[str]) -> None:
         _Settler(path, there).visit(tree)
 
 
-class _Settler(ast.NodeTransformer):
+class _Settler(syntax.QuickOverStatements, ast.NodeTransformer):
     def __init__(self, path: str, there: Set[Name]) -> None:
         self._path = path
         self._there = there

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from . import syntax
 
-class Terse(ast.NodeTransformer):
+
+class Terse(syntax.Quick, ast.NodeTransformer):
     """Empties the explanations that exceptions are raised with; a code has no blank in it.
 
     `raising`: the names of functions and methods that do nothing but raise.
@@ -31,7 +33,7 @@ class Terse(ast.NodeTransformer):
 def only_raising(trees: Iterable[ast.Module]) -> set[str]:
     """The names that all functions of that name have which do nothing but raise."""
     found: dict[str, bool] = {}
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in (node for tree in trees for node in syntax.walk(tree)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = [part for part in node.body if not isinstance(part, ast.Pass)]
             raises = len(body) == 1 and isinstance(body[0], ast.Raise)
@@ -41,7 +43,7 @@ def only_raising(trees: Iterable[ast.Module]) -> set[str]:
 
 def _emptied(argument: ast.expr) -> ast.expr:
     if isinstance(argument, ast.JoinedStr | ast.BinOp):
-        texts = [part for part in ast.walk(argument) if isinstance(part, ast.Constant)]
+        texts = [part for part in syntax.walk(argument) if isinstance(part, ast.Constant)]
         return ast.Constant("") if any(isinstance(text.value, str) for text in texts) else argument
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return ast.Constant("") if " " in argument.value else argument

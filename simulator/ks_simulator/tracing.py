@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from . import naming
+from . import naming, syntax
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Origins = Mapping[ast.AST, str]
@@ -36,7 +36,9 @@ def origins(path: str, tree: ast.Module) -> dict[ast.AST, str]:
 
 
 def _functions(node: ast.AST, outer: tuple[str, ...]) -> Iterator[tuple[Function, str]]:
-    for child in ast.iter_child_nodes(node):
+    for child in syntax.children(node):
+        if isinstance(child, ast.expr):
+            continue  # has none
         inner = outer
         if isinstance(child, Function | ast.ClassDef):
             inner = (*outer, child.name)
@@ -55,7 +57,7 @@ def code(
         if path == entry:
             continue
         functions: dict[str, set[str]] = defaultdict(set)
-        for node in ast.walk(tree):
+        for node in syntax.walk(tree):
             if isinstance(node, Function) and node in known:
                 functions[node.name].add(known[node])
                 functions[MODULE].add(known[node].partition(":")[0])
