@@ -23,10 +23,15 @@ def begin(root, slot, stage0_version, memory):
     return begin(root, slot, stage0_version, Ed25519Crypto, memory)
 
 
-def ask_for(mode):
-    from ks_board.reset_reason import ask_for
+def ask_for_next(reason):
+    """What the next life is, where this one's end wants another than a terminal's."""
+    from ks_agent.effects import NO_MEMORY
 
-    ask_for(mode)
+    mode = {"setup": "setup", NO_MEMORY: "update"}.get(reason)
+    if mode is not None:
+        from ks_board.reset_reason import ask_for
+
+        ask_for(mode)
 
 
 def life_of(mode):
@@ -39,6 +44,10 @@ def life_of(mode):
         from ks_board.setup_mode import live as setup
 
         return setup
+    if mode == "update":
+        from ks_board.update_life import live as update
+
+        return update
     from ks_board.terminal import live as terminal
 
     return terminal
@@ -56,7 +65,6 @@ def main(root, slot, stage0_version=1):
     if reason is None:
         ports.board.show("dormant", {})
         return None
-    if reason == "setup":
-        ask_for(reason)
+    ask_for_next(reason)
     ports.board.show("restart", {"REASON": reason})
     return "restart"

@@ -61,6 +61,10 @@ class Sleep:
         self.ms = ms
 
 
+# Why an agent restarts for a heap in one piece, in which little else should be.
+NO_MEMORY = "no memory for an update"
+
+
 class Restart:
     """The terminal must go through stage 0 again; nothing is sent back."""
 

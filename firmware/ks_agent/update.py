@@ -10,7 +10,7 @@ What is needed in turn comes into memory in turn: this, to ask; `release_check`,
 
 from . import download_record
 from .download_record import ENOSPC, Gone, Paused
-from .effects import Restart
+from .effects import NO_MEMORY, Restart
 from .errors import BadSignature, Malformed, UpdateRefused
 from .ports import image_tokens
 
@@ -67,7 +67,7 @@ class Updater:
             self._failed(offer, error)
             self._progress.shortages += 1
             if self._progress.shortages > SHORTAGES_BORNE:
-                yield Restart("no memory for an update")
+                yield Restart(NO_MEMORY)
 
     def _take(self, offer):
         self._ports.crypto.make_room()  # it ends with a restart, if all goes well

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
 
+from ks_agent.effects import NO_MEMORY
 from tests.chip.power import Chip
-from tests.chip.world import BLOCKING_CARD, STALLING_CARD, ChipWorld, chip_world
+from tests.chip.world import BLOCKING_CARD, REAL_HEAP, STALLING_CARD, ChipWorld, chip_world
 from tests.driver.certificates import AUTHORITY, GOOD, KEY
 
 PATIENCE_S = 60.0
@@ -22,25 +23,28 @@ async def heartbeat(chip: Chip) -> None:
     await chip.wait_for("heartbeat", PATIENCE_S, after=len(chip.events))
 
 
-async def has_bitten(chip: Chip, times: int) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while sum(status in (BITTEN, 128 - BITTEN) for status in chip.ended) < times:
-            await chip.wait_for("boot", PATIENCE_S, after=len(chip.events))
+async def is_bitten(chip: Chip, mark: int) -> None:
+    """Wait for the boot that comes after the watchdog's reset."""
+    await chip.told(lambda line: line.startswith("boot 3 "), PATIENCE_S, mark)
+    assert chip.ended[-1] in (BITTEN, 128 - BITTEN)
 
 
 async def test_a_chip_in_the_memory_of_a_real_one_registers_and_obeys(tmp_path: Path) -> None:
     async with chip_world(tmp_path) as here:
-        chip = await here.chip("dev_1", interpreter="i386")
+        chip = await here.chip("dev_1", interpreter="i386", heap=REAL_HEAP)
         await chip.wait_for("registered", PATIENCE_S)
         identify = await here.api.command("dev_1", "IDENTIFY")
         assert await here.acknowledged(identify) == "OK"
         assert chip.boots == 1
+        fw1 = await here.api.publish(here.chip_release(here.architecture, "1.1.0", 2).assemble())
+        await chip.wait_for("update_confirmed", 4 * PATIENCE_S)
+        assert await here.reported(fw1) == ("OK", "confirmed")
         assert not [line for line in chip.output if "Error" in line]
 
 
 async def test_a_terminal_with_readers_lives_through_a_day(tmp_path: Path) -> None:
     async with chip_world(tmp_path) as here:
-        chip = await here.chip("dev_1", board="ks_clock")
+        chip = await here.chip("dev_1", interpreter="i386", board="ks_clock")
         await chip.wait_for("heartbeat", PATIENCE_S)
         await punches_arrive(here, chip)
         await the_console_is_closed(chip)
@@ -68,22 +72,25 @@ async def the_console_is_closed(chip: Chip) -> None:
 
 async def an_update_is_taken(here: ChipWorld, chip: Chip) -> None:
     fw1 = await here.api.publish(here.chip_release(here.architecture, "1.1.0", 2).assemble())
-    await chip.wait_for("update_confirmed", PATIENCE_S)
+    await chip.wait_for("restart", PATIENCE_S, lambda event: event.detail["REASON"] == NO_MEMORY)
+    await chip.wait_for("update_confirmed", PATIENCE_S)  # in a life without readers
     await here.version_of("dev_1", "1.1.0")
     assert await here.reported(fw1) == ("OK", "confirmed")
-    assert chip.ended == [75]
+    assert chip.ended == [75, 75]
 
 
 async def hangs_end_in_a_reset_with_the_reason(here: ChipWorld, chip: Chip) -> None:
     await heartbeat(chip)
+    mark = len(chip.lines)
     chip.card(BLOCKING_CARD)
-    await has_bitten(chip, 1)
+    await is_bitten(chip, mark)
     await here.comes("SELECT log3 FROM log_rows", "crashed: Watchdog reader: works")
     await heartbeat(chip)
+    mark, after = len(chip.lines), len(chip.events)
     chip.card(STALLING_CARD)
-    await chip.wait_for("punch", PATIENCE_S, lambda event: event.detail["A2"] != "")
+    await chip.wait_for("punch", PATIENCE_S, lambda event: event.detail["A2"] != "", after)
     chip.card(0x12E457)  # waits behind it
-    await has_bitten(chip, 2)
+    await is_bitten(chip, mark)
     assert "watchdog: reader: hangs" in chip.output
     await here.comes("SELECT log3 FROM log_rows", "crashed: Watchdog reader: hangs")
 
@@ -116,19 +123,18 @@ async def behind_tls(folder: Path, port: int) -> AsyncIterator[int]:
     chain.write_text(GOOD + KEY)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
-    tasks = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with closing(writer), suppress(OSError):
             while piece := await reader.read(4096):
                 writer.write(piece)
                 await writer.drain()
-        writer.close()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        tasks.add(asyncio.current_task())
-        await asyncio.gather(forward(reader, far_writer), forward(far_reader, writer))
+        for way in forward(reader, far_writer), forward(far_reader, writer):
+            tasks.add(asyncio.create_task(way))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
     try:
@@ -136,8 +142,8 @@ async def behind_tls(folder: Path, port: int) -> AsyncIterator[int]:
     finally:
         server.close()
         for task in tasks:
-            if task is not None:
-                task.cancel()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_tls_needs_the_pinned_authority_and_the_name_of_the_server(tmp_path: Path) -> None:

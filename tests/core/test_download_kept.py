@@ -16,6 +16,7 @@ from update_desk import (
 )
 
 from ks_agent import bundle
+from ks_agent.effects import NO_MEMORY
 from ks_agent.update_record import UpdateRecord
 
 
@@ -245,7 +246,7 @@ def test_a_heap_without_room_for_an_update_holds_up_that_update_and_nothing_else
 
 def test_a_heap_that_stays_without_room_for_an_update_is_left_by_a_restart():
     restarts = installed_though_its_part_failed_with(MemoryError(), 9)
-    assert restarts == 2 * ["no memory for an update"]
+    assert restarts == 2 * [NO_MEMORY]
 
 
 def test_a_stale_record_of_a_download_into_the_slot_that_runs_now_is_forgotten():

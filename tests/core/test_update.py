@@ -90,6 +90,18 @@ def test_an_update_is_staged_tried_confirmed_by_a_signed_heartbeat_and_reported(
     assert terminal.vault.get("counter") == b"1"
 
 
+def test_an_update_lets_go_of_what_the_server_key_was_prepared_into():
+    terminal = ready()
+    freed = []
+    terminal.agent.ports.crypto.make_room = lambda: freed.append(True)
+    terminal.server.answers["firmware/check"] = {"S1": "up_to_date"}
+    terminal.run(lambda: terminal.agent.progress.state == "IDLE")
+    assert freed == []
+    offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))
+    terminal.run(lambda: terminal.restarts == ["update"])
+    assert freed == [True]
+
+
 def test_a_rollback_by_stage_0_is_reported_and_the_release_is_not_tried_again():
     terminal = ready()
     offer(terminal, make_bundle(make_manifest(terminal, FILES), FILES))

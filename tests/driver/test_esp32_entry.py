@@ -173,6 +173,34 @@ def test_a_restart_is_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) 
     assert Wlan.made[0].calls == [("active", True)]
 
 
+def test_an_update_without_memory_gets_a_life_without_readers_of_limited_length(
+    chip: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = entry()
+    started: list[str] = []
+
+    class Sleeper(Life):
+        def run(self) -> Iterator[Any]:
+            effects = importlib.import_module("ks_agent.effects")
+            yield effects.Sleep(1)
+            if "update" not in started:
+                started.append("update")
+                yield effects.Restart(effects.NO_MEMORY)
+            if len(started) == 3:
+                yield effects.Restart("update")
+            yield effects.Sleep(1_000_000)
+
+    terminal = importlib.import_module("ks_board.terminal")
+    chip.setattr(terminal, "Agent", Sleeper)
+    chip.setattr(terminal.Terminal, "_start_features", lambda life: started.append("features"))
+    chip.setattr(importlib.import_module("ks_board.update_life"), "LASTS_S", 0)
+    assert main.main(provisioned(tmp_path), "a") == "restart"
+    assert main.main(provisioned(tmp_path), "a") == "restart"
+    assert started == ["features", "update"]
+    assert main.main(provisioned(tmp_path), "a") == "restart"
+    assert started == ["features", "update", "features"]
+
+
 def test_a_crash_is_recorded_and_left_to_stage_0(chip: pytest.MonkeyPatch, tmp_path: Path) -> None:
     main = entry()
     chip.setattr(importlib.import_module("ks_board.terminal"), "Agent", Life)
