@@ -41,10 +41,12 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 
 def planned(options: argparse.Namespace) -> list[runner.Unit]:
-    """Every phase on every board; two cuts deep everywhere on one, in samples on others."""
+    """Every phase on every board, boards of the same partitions once; two cuts deep everywhere on
+    one, in samples on others.
+    """
     units: list[runner.Unit] = []
     for number, geometry in enumerate(geometries()):
-        if options.board and geometry.board not in options.board:
+        if options.board and not set(options.board) & set(geometry.boards):
             continue
         for phase in sweep_phases.PHASES:
             is_wanted = not options.phase or phase.name in options.phase

@@ -76,7 +76,7 @@ class Result:
 
 def geometry_of(board: str) -> Geometry:
     for geometry in geometries():
-        if geometry.board == board:
+        if board in geometry.boards:
             return geometry
     raise ValueError(f"no board {board}")
 

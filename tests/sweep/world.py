@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -34,22 +34,28 @@ FIRST_IMAGE: Final = ("1.25.0", "6.3", "xtensawin")
 
 @dataclass(frozen=True)
 class Geometry:
-    """A board's partitions, in flash blocks."""
+    """What boards have in common for a sweep: partitions, in flash blocks."""
 
-    board: str
     vfs: int
     data: int
     has_images: bool
+    boards: tuple[str, ...] = ()
+
+    @property
+    def board(self) -> str:
+        """The first of them."""
+        return self.boards[0]
 
 
 def geometries() -> list[Geometry]:
-    """Every board in boards/, by name."""
-    found = []
+    """Of every board in boards/, each once, in the order of their first boards' names."""
+    found: dict[Geometry, list[str]] = {}
     for path in sorted(BOARDS.glob("*/board.toml")):
         board = tomllib.loads(path.read_text(encoding="utf-8"))
         sizes = {name: part["size"] // BLOCK_BYTES for name, part in board["partitions"].items()}
-        found.append(Geometry(board["name"], sizes[VFS], sizes[DATA], OTADATA in sizes))
-    return found
+        geometry = Geometry(sizes[VFS], sizes[DATA], OTADATA in sizes)
+        found.setdefault(geometry, []).append(board["name"])
+    return [replace(geometry, boards=tuple(names)) for geometry, names in found.items()]
 
 
 class VaultWrite(NamedTuple):
