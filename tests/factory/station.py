@@ -82,11 +82,15 @@ class Station:
         self.api = api
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What the commands find in their environment."""
+        return {"ADMIN_TOKEN": self.server.admin_token, "KS_WIFI_PASSWORD": NETWORK[1]}
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "ADMIN_TOKEN": self.server.admin_token,
-            "KS_WIFI_PASSWORD": NETWORK[1],
+            **self.settings,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "NO_COLOR": "1",
         }
