@@ -8,21 +8,25 @@ from typing import Any
 
 import pytest
 
+from ks_tools.factory.store import Store
+
 from .station import Station, boards, script
 
 pytestmark = pytest.mark.long
 D1 = "ks-260ac4000001"
+BOARDS = 8
+WHOLE = ("flashed", "done")
 
 
-async def until(process: asyncio.subprocess.Process, text: str) -> str:
-    """What a command says up to a line with this text."""
+async def until(process: asyncio.subprocess.Process, *texts: str) -> None:
+    """Let a command speak up to a line with all of this."""
     assert process.stdout is not None
     said = ""
     while line := (await process.stdout.readline()).decode():
         said += line
-        if text in line:
-            return said
-    raise AssertionError(f"it did not say {text!r}: {said}")
+        if all(text in line for text in texts):
+            return
+    raise AssertionError(f"it did not say {texts}: {said}")
 
 
 async def units(line: Station) -> list[dict[str, Any]]:
@@ -51,46 +55,33 @@ async def test_flash_sh_makes_a_terminal_and_renews_its_code(line: Station) -> N
         assert status == 1 and f"the board holds the identity of {D1}" in said, said
 
 
-async def test_boards_side_by_side_become_terminals(line: Station) -> None:
+async def test_eight_boards_side_by_side_become_terminals_whatever_happens(line: Station) -> None:
     await line.new_batch()
-    with boards(line.folder, 3) as places:
+    with boards(line.folder, BOARDS) as places:
+        pulled, cut, *_ = places
         ports = ",".join(place.url for place in places)
-        status, said = await line.ks("factory", "run", "--batch", "batch", "--ports", ports)
-        assert status == 0 and "3 of 3 done" in said, said
-        serials = {unit["unit"] for unit in await units(line)}
-        assert serials == {"KS-000001", "KS-000002", "KS-000003"}
-        for serial in serials:
-            await line.heard_of(serial)
-
-
-async def test_a_unit_goes_on_after_a_power_cut_a_pulled_cable_and_ctrl_c(line: Station) -> None:
-    await line.new_batch()
-    with boards(line.folder) as (place,), place.control() as control:
-        run = ("factory", "run", "--batch", "batch", "--ports", place.url)
-        command = (sys.executable, "-m", "ks_tools", *run)
-
-        control.ask("cut after 150 unplug")
-        status, said = await line.ks(*run)
-        assert status == 1 and "WAIT" in said, said
-        control.ask("cut -")
-        control.ask("plug")
-        control.ask("power on")
-
-        process = await line.start(*command)
-        await until(process, ": tested")
-        control.ask("unplug")
-        rest, _ = await process.communicate()
-        assert process.returncode == 1 and b"WAIT" in rest, rest
-        control.ask("plug")
-
-        process = await line.start(*command)
-        await until(process, ": tested")
-        process.send_signal(signal.SIGINT)
-        await process.communicate()
-        assert process.returncode == 130
+        run = ("factory", "run", "--batch", "batch", "--ports", ports)
+        with pulled.control() as cable, cut.control() as power:
+            power.ask("cut after 150 unplug")
+            process = await line.start(sys.executable, "-m", "ks_tools", *run)
+            await until(process, pulled.url, ": tested")
+            cable.ask("unplug")
+            await until(process, pulled.url, ": WAIT")
+            process.send_signal(signal.SIGINT)
+            await process.communicate()
+            assert process.returncode == 130
+            for control in (cable, power):
+                for command in ("cut -", "plug", "power on"):
+                    control.ask(command)
 
         status, said = await line.ks(*run)
-        assert status == 0 and "flashed" not in said, said
-        (unit,) = await units(line)
-        assert (unit["unit"], unit["state"]) == ("KS-000001", "done")
-        await line.heard_of("KS-000001")
+        assert status == 0 and f"{BOARDS} of {BOARDS} done" in said, said
+        found = await units(line)
+        assert [unit["unit"] for unit in found] == [f"KS-{n:06d}" for n in range(1, BOARDS + 1)]
+        assert {unit["state"] for unit in found} == {"done"}
+        assert {unit["mac"] for unit in found} == {place.mac_text for place in places}
+        for unit in found:
+            await line.heard_of(unit["unit"])
+    with Store(line.folder / "batch") as store:
+        written = [row["mac"] for row in store.attempts() if (row["step"], row["outcome"]) == WHOLE]
+    assert written.count(pulled.mac_text) == 1, "what was done is not done again"
