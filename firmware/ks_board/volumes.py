@@ -24,19 +24,19 @@ CRC_TYPES, CRC_TYPE = 0x780, 0x500
 DELETED = 0x3FF
 MAGIC = b"littlefs"
 BLOCK_COUNT, BLOCK_SIZE = 4, 5
-_kept = []
 
 
 def start():
-    """Mount the data's partition; gives what ends this start (`leave`).
+    """Mount the data's partition; gives what ends this start, by the status of boot.py (`leave`).
 
     Raises ImportError where this is no chip. Where the partition cannot be mounted, it never comes
     back: after boot.py a chip would go on to its prompt.
     """
     import esp32  # type: ignore[import-not-found, unused-ignore]
-    import machine
+    import machine  # kept: there may be no room for it at the end
 
-    _kept.append(machine)  # there may be no room for it at the end
+    def leave_chip(status):
+        leave(status, machine.reset)
 
     close_console()
     try:
@@ -46,8 +46,8 @@ def start():
         mount(found[0], PATH)
     except OSError as error:
         print("stage 0:", error)
-        leave(NOTHING)
-    return leave
+        leave_chip(NOTHING)
+    return leave_chip
 
 
 def close_console():
@@ -122,8 +122,8 @@ def has_superblock(block):
     return False
 
 
-def leave(status):
-    """What a computer's caller does with the exit status of boot.py: never comes back.
+def leave(status, reset):
+    """What a computer's caller does with the exit status of boot.py. `reset` never comes back.
 
     A reset, since native code is not let go of otherwise.
     """
@@ -135,4 +135,4 @@ def leave(status):
         time.sleep_ms(NOTHING_PAUSE_MS)
     elif status != RESTART:
         time.sleep_ms(CRASH_PAUSE_MS)
-    _kept[0].reset()
+    reset()

@@ -89,6 +89,7 @@ class Boot:
             "esp32": Module(Partition=partition),
             "vfs": Module(VfsLfs2=Lfs2(hardware), mount=self._mount),
             "machine": Module(reset=self._reset),
+            "micropython": Module(kbd_intr=lambda byte: None),
         }
 
     def run(self):
@@ -101,7 +102,7 @@ class Boot:
     def ended(self, outcome):
         """What lived has come to its end: boot.py's last line."""
         self._is_begun = False
-        if self._do(lambda: volumes.leave(stage0.status(self._slot, outcome))):
+        if self._do(lambda: volumes.leave(stage0.status(self._slot, outcome), self._reset)):
             raise AssertionError("no reset")
 
     def _do(self, deed):
