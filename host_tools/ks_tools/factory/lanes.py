@@ -28,23 +28,26 @@ def run_once(line: Line, ports: Sequence[str]) -> Runs:
 
 
 def watch(line: Line, find: Callable[[], list[str]], after: Callable[[Runs], bool]) -> None:
-    """A unit at every port that comes up, until Ctrl-C; the next one once it was unplugged.
+    """A unit at every port that comes up, until Ctrl-C; the next one once it was unplugged, also
+    if that was while the last one was still being given up.
 
     `after` is told of the verdicts so far; True ends it.
     """
     verdicts: Runs = {}
     busy: dict[str, threading.Thread] = {}
+    unplugged: set[str] = set()
     try:
         while not after(verdicts):
             there = set(find())
+            unplugged |= set(busy) - there
+            for port in [port for port in unplugged if not busy[port].is_alive()]:
+                unplugged.remove(port)
+                del busy[port]
             for port in there - set(busy):
                 busy[port] = threading.Thread(
                     target=_into, args=(line, port, verdicts), daemon=True
                 )
                 busy[port].start()
-            for port in [port for port in busy if port not in there]:
-                if not busy[port].is_alive():
-                    del busy[port]
             line.stop.wait(POLL_S)
     finally:
         line.stop.set()
