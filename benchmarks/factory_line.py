@@ -1,9 +1,8 @@
 """The factory line: what it adds to esptool, and what ports side by side are worth.
 
 The line, the server and esptool are real; units are software chips behind lines with a real one's
-pace, at the baud rate of a new batch. Their flash takes no time, nor does their Wi-Fi, and their
-processor is this computer's: a real unit's boot, tests and key come on top of what is found here,
-and its erasing and programming make esptool's share longer.
+pace, at the baud rate of a new batch. Their Wi-Fi takes no time, and their processor is this
+computer's: what a real unit takes for boot, tests and key comes on top of what is found here.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import Any, Final, Self
 from ks_simulator.server import ServerFailed
 from ks_tools.factory.run import Verdict
 
-from .factory_run import Watch
+from .factory_run import Turn, Watch
 from .factory_station import chips, station
 from .figure import Figure, Unavailable
 
 SIDE_BY_SIDE: Final = 8
 # They do not know of each other: all eight would take as long as these, and the rest as many times.
-IN_TURN: Final = 3
+IN_TURN: Final = 2
 OVER_MOST_MS: Final = 3000
 FASTER_LEAST: Final = 5
 UNIT: Final = "ms, software chip"
@@ -41,19 +40,24 @@ class Found:
     side_by_side: list[Watch]
     side_by_side_s: float
     start_s: float
+    unit_cpu_s: float
 
     @classmethod
     def of(cls, said: Mapping[str, Any], whole_s: float) -> Self:
         """From what benchmarks.factory_run printed after so many seconds."""
         units = [Watch(**fields) for fields in said["units"].values()]
-        turns = said["turns"]
+        turns = [Turn(**fields) for fields in said["turns"]]
         failed = [unit.verdict for unit in units if unit.verdict != Verdict.PASS.value]
         assert not failed, f"units have failed: {failed}"
-        one_by_one = len(turns) - 1
+        *single, together = turns
         return cls(
-            units[:one_by_one], sum(turns[:-1]), units[one_by_one:], turns[-1],
-            whole_s - sum(turns),
-        )  # fmt: skip
+            in_turn=units[: len(single)],
+            in_turn_s=sum(turn.wall_s for turn in single),
+            side_by_side=units[len(single) :],
+            side_by_side_s=together.wall_s,
+            start_s=whole_s - sum(turn.wall_s for turn in turns),
+            unit_cpu_s=statistics.median(turn.cpu_s for turn in single),
+        )
 
     @property
     def ratio(self) -> float:
@@ -77,6 +81,7 @@ def figures(found: Found) -> Iterator[Figure]:
     yield Figure.limited("factory/unit/over-esptool", _ms(over), UNIT, OVER_MOST_MS)
     yield Figure.limited("factory/unit/answers", _ms([unit.answers_s for unit in units]), UNIT)
     yield Figure.limited("factory/unit/esptool", _ms([sum(unit.esptool_s) for unit in units]), UNIT)
+    yield Figure.limited("factory/unit/cpu", _ms([found.unit_cpu_s]), "ms, with esptool's")
     yield Figure.limited("factory/start", _ms([found.start_s]), "ms, once a run")
     yield Figure.cheaper(
         f"factory/{len(found.side_by_side)}-side-by-side",

@@ -2,13 +2,14 @@
 
 JOB is a JSON file: `batch` and `data`, folders; `turns`, lists of ports, each list side by side and
 one list after the other; `controls`, by port, the control port of the software chip there. What is
-printed is JSON: `turns`, the seconds of each, and `units`, a `Watch` of each port.
+printed is JSON: `turns`, a `Turn` for each, and `units`, a `Watch` of each port.
 A unit that has its verdict loses its power: as a terminal it would go on to use this computer.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -118,14 +119,27 @@ class Clock(View):
             control.ask("power off")
 
 
-def work(line: Line, turns: list[list[str]]) -> list[float]:
-    """Seconds of each turn."""
+@dataclass(frozen=True)
+class Turn:
+    """Seconds by the clock, and of processors: this program's and esptool's."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def work(line: Line, turns: list[list[str]]) -> list[Turn]:
+    """One list of ports after the other."""
     spent = []
     for ports in turns:
-        begun_s = time.monotonic()
+        begun_s, used_s = time.monotonic(), _cpu_s()
         lanes.run_once(line, ports)
-        spent.append(time.monotonic() - begun_s)
+        spent.append(Turn(time.monotonic() - begun_s, _cpu_s() - used_s))
     return spent
+
+
+def _cpu_s() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def main(path: str) -> None:
@@ -136,7 +150,7 @@ def main(path: str) -> None:
     with opened(read_batch(Path(job["batch"])), clock, workspace) as line:
         spent = work(clock.on(line), job["turns"])
     units = {port: asdict(watch) for port, watch in clock.watches.items()}
-    print(json.dumps({"turns": spent, "units": units}))
+    print(json.dumps({"turns": [asdict(turn) for turn in spent], "units": units}))
 
 
 if __name__ == "__main__":

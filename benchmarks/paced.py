@@ -2,7 +2,8 @@
 
 A software chip's line is as fast as the computer. Here every byte takes ten bits at the baud rate
 that the host has chosen, either way, and what begins anew waits for the USB adapter's next frame.
-What a real flash takes to erase and to program is left out.
+The whole flash is erased as slowly as a real one. It is programmed at once: a real chip does that
+while it waits for more, and erases once more what it is about to program.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from ks_chip.rack import Rack
 
 BITS_A_BYTE: Final = 10  # start, eight of data, stop
 USB_FRAME_S: Final = 0.001  # of USB at full speed, as all usual adapters have it
+# 4 MB: W25Q32JV's data sheet, chip erase time, typical.
+ERASE_S: Final = 10.0
+# As esptool sends it: slip.py, and ERASE_FLASH in rom_loader.py; it has no data.
+ERASE_FLASH: Final = b"\xc0\x00\xd0\x00\x00"
 OUTPUT_SPEED: Final = 5  # its place in what tcgetattr gives
 BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud
@@ -39,6 +44,10 @@ class Pace:
         # Nothing has arrived at the same time as what was sent before it.
         self._free = begins + max(count, 1) * BITS_A_BYTE / baud
         return self._free
+
+    def hold(self, until: float) -> None:
+        """Nothing is sent before that time."""
+        self._free = max(self._free, until)
 
 
 class BaudLine(PtyLine):
@@ -83,7 +92,9 @@ class PacedLine:
 
     def received(self, data: bytes) -> None:
         listener = self._found_listener
-        self._later(self._to_chip, len(data), lambda: listener.received(data))
+        due = self._later(self._to_chip, len(data), lambda: listener.received(data))
+        if data.startswith(ERASE_FLASH):
+            self._to_host.hold(due + ERASE_S)
 
     def opened(self) -> None:
         self._found_listener.opened()
@@ -97,9 +108,11 @@ class PacedLine:
         assert self._listener is not None, "nobody is plugged in"
         return self._listener
 
-    def _later(self, pace: Pace, count: int, act: Callable[[], None]) -> None:
+    def _later(self, pace: Pace, count: int, act: Callable[[], None]) -> float:
         loop = asyncio.get_running_loop()
-        loop.call_at(pace.due(loop.time(), count, self._line.baud), act)
+        due = pace.due(loop.time(), count, self._line.baud)
+        loop.call_at(due, act)
+        return due
 
 
 class PacedRack(Rack):

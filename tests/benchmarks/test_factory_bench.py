@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,11 +16,12 @@ import serial
 
 from benchmarks import factory_run
 from benchmarks.factory_line import SIDE_BY_SIDE, Found, figures
-from benchmarks.factory_run import Clock, Watch, WatchedEsptool, work
+from benchmarks.factory_run import Clock, Turn, Watch, WatchedEsptool, work
 from benchmarks.factory_station import write_micropython
-from benchmarks.paced import USB_FRAME_S, Pace, PacedRack
+from benchmarks.paced import ERASE_FLASH, USB_FRAME_S, Pace, PacedRack
 from ks_chip.chip import Setup
 from ks_chip.models import model_named
+from ks_chip.slip import frame
 from ks_tools.board_file import find_board
 from ks_tools.factory.steps import NAMES
 from ks_tools.image_micropython import read_image
@@ -44,6 +46,13 @@ def test_nothing_arrives_at_the_same_time_as_what_was_sent_before_it() -> None:
     assert pace.due(1.0, 5, 115_200) < pace.due(1.0, 0, 115_200)
 
 
+def test_what_is_held_back_is_sent_in_order_later() -> None:
+    pace = Pace()
+    pace.hold(20.0)
+    first = pace.due(1.0, 1, 115_200)
+    assert 20.0 < first < pace.due(1.0, 1, 115_200)
+
+
 def test_a_chip_at_the_end_of_such_a_cable_is_heard_word_by_word(tmp_path: Path) -> None:
     setup = Setup(model_named("esp32"), bytes(6), tmp_path / "chip.bin", 4 << 20, ["true"])
     with PacedRack([setup]) as (place,), closing(serial.Serial(place.url, 921_600)) as port:
@@ -52,6 +61,11 @@ def test_a_chip_at_the_end_of_such_a_cable_is_heard_word_by_word(tmp_path: Path)
             control.ask("reset")
         assert port.read_until(b"boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n").startswith(b"ets Jul 29")
         assert port.readline() == b"invalid header: 0xffffffff\r\n"
+
+
+def test_only_esptools_erasure_of_the_whole_flash_is_slow() -> None:
+    assert frame(struct.pack("<BBHI", 0, 0xD0, 0, 0)).startswith(ERASE_FLASH)
+    assert not frame(struct.pack("<BBHI", 0, 0xD1, 8, 0) + bytes(8)).startswith(ERASE_FLASH)
 
 
 # The image.
@@ -98,11 +112,12 @@ def test_a_unit_is_watched_step_by_step_and_loses_its_power(world: World) -> Non
     unit, clock = world.unit(), Clock({PORT: 4711})
     line = replace(clock.on(world.line), make_flasher=unit.flasher, open_link=unit.link)
     clock.watches[PORT].begun_s = 0.0
-    (turn_s,) = work(line, [[PORT]])
+    (turn,) = work(line, [[PORT]])
     watch = clock.watches[PORT]
     assert watch.verdict == "PASS"
     assert set(watch.steps_s) == {"", *NAMES}
-    assert 0 < sum(watch.steps_s.values()) <= turn_s
+    assert 0 < sum(watch.steps_s.values()) <= turn.wall_s
+    assert turn.cpu_s > 0
     assert Power.asked == [(4711, "power off")]
 
 
@@ -131,7 +146,8 @@ def said(verdict: str = "PASS") -> dict[str, Any]:
     """Two units of 30 s in turn, eight at once in 40 s."""
     watch = Watch(whole_s=30.0, answers_s=0.5, esptool_s=[2.0, 26.0], verdict=verdict)
     units = {str(port): asdict(watch) for port in range(2 + SIDE_BY_SIDE)}
-    found: dict[str, Any] = json.loads(json.dumps({"turns": [30.0, 30.0, 40.0], "units": units}))
+    turns = [asdict(Turn(wall_s, 5.0)) for wall_s in (30.0, 30.0, 40.0)]
+    found: dict[str, Any] = json.loads(json.dumps({"turns": turns, "units": units}))
     return found
 
 
@@ -141,6 +157,7 @@ def test_the_figures_are_of_single_units_and_of_all_at_once() -> None:
     assert found["factory/unit/over-esptool"].goal == 3000
     assert found["factory/unit/answers"].value == 500
     assert found["factory/unit/esptool"].value == 28_000
+    assert found["factory/unit/cpu"].value == 5000
     assert found["factory/start"].value == 1500
     eight = found["factory/8-side-by-side"]
     assert (eight.value, eight.ratio, eight.goal_ratio) == (40.0, 6.0, 5)
