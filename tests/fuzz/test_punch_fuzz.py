@@ -14,6 +14,7 @@ What is in data/journal, and what happens to it when it is damaged:
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fakes import Terminal
@@ -141,12 +142,19 @@ def rows(terminal: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-ONCE = rows(booted(changed(dict(FILES), [])))
-ALONE = {name: rows(booted(changed({name: FILES[name]}, []))) for name in FILES}
+@cache
+def undamaged() -> dict[str, dict[str, str]]:
+    return rows(booted(changed(dict(FILES), [])))
+
+
+@cache
+def alone(name: str) -> dict[str, dict[str, str]]:
+    """What is sent of one segment without the others."""
+    return rows(booted(changed({name: FILES[name]}, [])))
 
 
 def test_what_was_punched_is_all_there_before_anything_is_damaged() -> None:
-    assert len(ONCE) == COUNT and len(FILES) >= 2
+    assert len(undamaged()) == COUNT and len(FILES) >= 2
 
 
 @settings(EXAMPLES, max_examples=60)
@@ -162,8 +170,8 @@ def test_a_terminal_lives_on_whatever_its_journal_has_become(changes: list[tuple
     terminal.run(terminal.agent.punches.journal.is_settled, 600)
     sent = rows(terminal)
     for a1, row in sent.items():
-        if a1 in ONCE and row["E1"] != "NEW":
-            assert row == ONCE[a1], "changed on its way"
+        if a1 in undamaged() and row["E1"] != "NEW":
+            assert row == undamaged()[a1], "changed on its way"
     if outcome == "accepted":
         conflict = [name for name, *_ in changes if name in ("write", "rename", "remove")]
         assert conflict or "NEW" in [row["E1"] for row in sent.values()]
@@ -174,7 +182,7 @@ def test_a_terminal_lives_on_whatever_its_journal_has_become(changes: list[tuple
 @given(data=st.sampled_from(list(FILES)), junk=JUNK, name=st.sampled_from(["a.seg", "x", "z.new"]))
 def test_what_is_beside_the_segments_does_not_matter(data: str, junk: bytes, name: str) -> None:
     terminal = booted(changed(dict(FILES), [("write", name, junk)]))
-    assert rows(terminal) == ONCE
+    assert rows(terminal) == undamaged()
     assert terminal.agent.punches.take("NEW") == "accepted"
 
 
@@ -187,7 +195,7 @@ def test_segments_that_are_whole_are_sent_whatever_others_have_become(
     terminal.run(terminal.agent.punches.journal.is_settled, 600)
     sent = rows(terminal)
     for name in set(FILES) - bad:
-        assert ALONE[name] and ALONE[name].items() <= sent.items()
+        assert alone(name) and alone(name).items() <= sent.items()
 
 
 def test_a_file_in_place_of_the_journal_refuses_every_punch_loudly() -> None:
@@ -205,6 +213,6 @@ def test_far_numbers_do_not_keep_a_boot_from_its_end() -> None:
         del files[names[-1]]
         terminal = booted(changed(files, []))
         terminal.run(terminal.agent.punches.journal.is_settled, 600)
-        assert rows(terminal) == ONCE
+        assert rows(terminal) == undamaged()
         assert terminal.agent.punches.take("NEW") == "accepted"
         assert sorted(terminal.fs.listdir(FOLDER)) == [f"{n:08x}.seg" for n in range(len(FILES))]

@@ -84,7 +84,7 @@ ZEROS = packed_by(10, bytes(60_000))
 WRONGLY_PACKED = {
     "more than it says": (ZEROS, 59_999),
     "less than it says": (ZEROS, 60_001),
-    "far more than it says": (packed_by(10, bytes(50_000_000)), 60_000),
+    "far more than it says": (b"", 60_000),
     "no end": (ZEROS[:-2], 60_000),
     "more behind the end": (ZEROS + b"\0\0", 60_000),
     "no deflate": (b"\xff" * 80, 60_000),
@@ -94,6 +94,7 @@ WRONGLY_PACKED = {
 @pytest.mark.parametrize("name", WRONGLY_PACKED)
 async def test_a_file_that_is_packed_wrongly_is_refused(admin: Admin, name: str) -> None:
     data, size = WRONGLY_PACKED[name]
+    data = data or packed_by(10, bytes(50_000_000))  # takes a second
     row = {
         "PATH": "main.py",
         "SHA256": hashlib.sha256(bytes(size)).hexdigest(),
