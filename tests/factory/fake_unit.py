@@ -41,7 +41,7 @@ class FakeUnit:
         self.faults: dict[str, BaseException] = {}
         self.readings: dict[str, dict[str, str]] = {}
         self.seen: dict[str, list[str]] = {}
-        self.fuses: dict[str, str] = {"ABS_DONE_0": "False", "FLASH_CRYPT_CNT": "0"}
+        self.fuses: dict[str, str] = {"ABS_DONE_0": "0x0", "FLASH_CRYPT_CNT": "0x00"}
 
     def perform(self, name: str, work: Callable[[], Any], lost: type[Exception]) -> Any:
         """Do it, unless it is its turn to fail."""

@@ -211,7 +211,7 @@ def test_firmware_that_is_silent_is_written_anew_once_and_then_a_reject(world: W
 
 def test_burnt_fuses_are_a_reject(world: World) -> None:
     unit = world.unit()
-    unit.fuses["FLASH_CRYPT_CNT"] = "1"
+    unit.fuses["FLASH_CRYPT_CNT"] = "0x01"
     assert world.plug(unit) is Verdict.FAIL
     assert "FLASH_CRYPT_CNT" in world.said
     assert not unit.is_flashed

@@ -14,10 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .errors import Differs, Interrupted, StationFailed
 
@@ -28,6 +28,9 @@ POLL_S: Final = 0.1
 TABLE_OFFSET: Final = 0x8000
 TABLE_BYTES: Final = 0x1000
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+
+# Of the ESP32's flash encryption, which espefuse counts among what is about the flash.
+ELSEWHERE: Final = ("FLASH_CRYPT_CNT",)
 
 _CHIP: Final = re.compile(r"^(?:Chip type|Chip is|Connected to)[: ]\s*(ESP32[A-Z0-9-]*)", re.M)
 _MAC: Final = re.compile(r"^(?:BASE )?MAC:\s*((?:[0-9a-f]{2}:){5}[0-9a-f]{2})\s*$", re.M | re.I)
@@ -96,7 +99,7 @@ class Esptool:
         self._esptool(["verify-flash", *_places(parts)], WRITE_S)
 
     def efuses(self) -> dict[str, str]:
-        """Name to value of what is burnt into the chip and bears on security."""
+        """See `security_fuses`."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "efuses.json"
             self._run(
@@ -104,12 +107,7 @@ class Esptool:
                 str(file)], CONNECT_S,
             )  # fmt: skip
             try:
-                found = json.loads(file.read_text("utf-8"))
-                return {
-                    name: str(fuse["value"])
-                    for name, fuse in found.items()
-                    if fuse.get("category") == "security" and fuse.get("readable", True)
-                }
+                return security_fuses(json.loads(file.read_text("utf-8")))
             except (OSError, ValueError, AttributeError, KeyError, TypeError):
                 raise StationFailed(f"{self.port}: espefuse's answer is not understood") from None
 
@@ -170,6 +168,20 @@ class Esptool:
             else:
                 said.append(line)
                 self.say(line)
+
+
+def security_fuses(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Name to number (0x1) of what bears on security, out of espefuse's summary.
+
+    Without blocks: they hold keys, which are read where nobody has forbidden that.
+    """
+    return {
+        name: str(fuse["raw_value"])
+        for name, fuse in summary.items()
+        if (fuse.get("category") == "security" or name in ELSEWHERE)
+        and not name.startswith("BLOCK")
+        and fuse.get("readable", True)
+    }
 
 
 def chip_name(text: str) -> str:

@@ -43,8 +43,9 @@ def identified(run: UnitRun) -> dict[str, Any]:
 
 def burnt_fuses(fuses: dict[str, str]) -> list[str]:
     """Those of secure boot and flash encryption that are on."""
-    burnt = [name for name in _COUNTS if _ones(fuses.get(name, "0")) % 2]
-    return burnt + [name for name in _FLAGS if fuses.get(name, "0").lower() in ("true", "1")]
+    numbers = {name: int(text, 0) for name, text in fuses.items() if name in (*_COUNTS, *_FLAGS)}
+    burnt = [name for name in _COUNTS if numbers.get(name, 0).bit_count() % 2]
+    return burnt + [name for name in _FLAGS if numbers.get(name)]
 
 
 def clear_identity(run: UnitRun) -> str:
@@ -101,10 +102,3 @@ def places(run: UnitRun) -> list[tuple[int, Path]]:
     """The image's parts: where, and which file."""
     image = run.line.image
     return [(part.offset, image.path(part)) for part in image.parts]
-
-
-def _ones(text: str) -> int:
-    try:
-        return int(text, 0).bit_count()
-    except ValueError:
-        return 0
