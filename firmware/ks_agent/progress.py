@@ -20,6 +20,8 @@ class Progress:
         self.version = "0.0.0"
         self.reported = None
         self.shortages = 0
+        # Whether nothing else could leave more room: what finds none now never will.
+        self.has_all_room = False
         # Whether there may be a download to go on with; at boot nobody knows yet.
         self.resumable = True
         # How long to wait for the next heartbeat where an attempt is to go on, else None.

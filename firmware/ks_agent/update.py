@@ -64,9 +64,14 @@ class Updater:
         except OSError as error:
             self._failed(offer, error)
         except MemoryError as error:
-            self._failed(offer, error)
             self._progress.shortages += 1
-            if self._progress.shortages > SHORTAGES_BORNE:
+            is_borne = self._progress.shortages <= SHORTAGES_BORNE
+            if self._progress.has_all_room and not is_borne:
+                self._record().ban(offer.get("FW4", ""))
+                self._refused(offer, UpdateRefused("TOO_LARGE", "no room in memory"))
+                return
+            self._failed(offer, error)
+            if not is_borne:
                 yield Restart(NO_MEMORY)
 
     def _take(self, offer):

@@ -249,6 +249,27 @@ def test_a_heap_that_stays_without_room_for_an_update_is_left_by_a_restart():
     assert restarts == 2 * [NO_MEMORY]
 
 
+def test_an_update_that_finds_no_room_where_there_is_all_of_it_is_refused_for_good():
+    terminal = ready()
+    terminal.agent.progress.has_all_room = True
+    offered(terminal)
+    asked = []
+
+    def failing(path, mode, opened=terminal.fs.open):
+        if path == "slot_b/.part" and mode != "rb":
+            asked.append(path)
+            raise MemoryError
+        return opened(path, mode)
+
+    terminal.fs.open = failing
+    terminal.run(lambda: reported(terminal) == ["ERROR TOO_LARGE no room in memory"])
+    fw4 = terminal.server.answers["firmware/check"]["FW4"]
+    assert UpdateRecord(terminal.agent.store, None).is_banned(fw4)
+    beats, tries = terminal.beats(), len(asked)
+    terminal.run(lambda: terminal.beats() == beats + 20)
+    assert len(asked) == tries and terminal.restarts == []
+
+
 def test_a_stale_record_of_a_download_into_the_slot_that_runs_now_is_forgotten():
     terminal = ready()
     offered(terminal)

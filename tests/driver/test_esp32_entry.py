@@ -148,6 +148,7 @@ class Life:
         self.config: dict[str, str] = {}
         self.clock = SimpleNamespace(now_ms=lambda: 0)
         self.identity = SimpleNamespace(state="ACTIVE")
+        self.progress = SimpleNamespace(reported=None)
         self.link = SimpleNamespace(lost=lambda: None, worked=lambda: None)
         self.log = SimpleNamespace(warn=lambda text: None)
         self.punches = SimpleNamespace(take=self.take)
