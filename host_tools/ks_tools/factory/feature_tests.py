@@ -45,8 +45,11 @@ class Bench:
     show: Callable[[str], None]
 
 
-def test_unit(bench: Bench) -> dict[str, Any]:
-    """Every test, in order: its readings by its name. Raises UnitFailed at the first that fails."""
+def test_unit(bench: Bench, readings: dict[str, Any]) -> None:
+    """Every test, in order, each with its readings by its name, which are kept as they come.
+
+    Raises UnitFailed at the first that fails.
+    """
     tests: list[tuple[str, Callable[[], Any]]] = [
         ("flash", lambda: _flash(bench)),
         ("clock", lambda: _clock(bench)),
@@ -56,14 +59,12 @@ def test_unit(bench: Bench) -> dict[str, Any]:
         tests.append(("wifi", lambda: _wifi(bench)))
     for name, feature in named(bench.board):
         tests.append((name, _feature_test(bench, name, feature)))
-    readings: dict[str, Any] = {}
     for name, test in tests:
         if name in bench.batch.test.skip:
             readings[name] = "left out"
             continue
         bench.show(name)
         readings[name] = test()
-    return readings
 
 
 def named(board: Board) -> list[tuple[str, Feature]]:

@@ -97,6 +97,8 @@ class UnitRun:
         self._link: Any = None
         self._log: UnitLog | None = None
         self._said: list[str] = []
+        # What is recorded of the step under way, also if it fails.
+        self.detail: dict[str, Any] = {}
 
     @property
     def unit(self) -> Unit:
@@ -167,6 +169,7 @@ class UnitRun:
         self.log.add(f"{name}: {BY_NAME[name].does}")
         self.flasher.retries = 0
         with self.store.attempt(self.unit, name, self.desk) as detail:
+            self.detail = detail
             with told_as_the_factorys():
                 detail.update(HANDLERS[name](self))
             if self.flasher.retries:

@@ -49,7 +49,8 @@ def tested(run: UnitRun) -> dict[str, Any]:
         line.view.show(run.port, f"test {name}")
 
     bench = Bench(run.batch, line.board, run.link(), line.people, run.port, show)
-    return test_unit(bench)
+    test_unit(bench, run.detail)
+    return {}
 
 
 def keyed(run: UnitRun) -> dict[str, Any]:
