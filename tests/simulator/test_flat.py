@@ -12,6 +12,7 @@ import pytest
 from ks_simulator import flat, rom_names
 from ks_simulator.application import installed_files
 from ks_simulator.compiled import compiled_with_names
+from tests.only_once import Compiler
 from tools.micropython import interpreter, works
 
 FILES = {
@@ -90,8 +91,8 @@ def test_what_is_let_go_of_by_its_name_is_still_let_go_of(machine: str, tmp_path
     assert (others, spare) == ([1, 1, 1, 1], 1)
 
 
-def test_modules_are_called_by_texts_that_the_interpreter_has() -> None:
-    made = compiled_with_names(installed_files())
+def test_modules_are_called_by_texts_that_the_interpreter_has(compiler: Compiler) -> None:
+    made = compiler.with_names(installed_files())
     given = made.names["modules"]
     assert given
     assert set(given.values()) <= set(rom_names.NAMES)

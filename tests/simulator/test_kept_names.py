@@ -11,7 +11,7 @@ from ks_simulator.compiled import Compiled, compiled_with_names
 from ks_simulator.keys import RoleKeys
 from ks_simulator.naming import Naming
 from ks_simulator.provision import provision_folder
-from tests.only_once import only_once, shared_folder
+from tests.only_once import Compiler
 from tools.micropython import interpreter, works
 
 ARCHITECTURE = "x86"
@@ -38,12 +38,8 @@ ELSEWHERE = ("host_images", "host_bootloader", "folder_flash", "otadata", "autho
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    return only_once(
-        shared_folder(tmp_path_factory),
-        "names-of-the-firmware",
-        lambda: compiled_with_names(installed_files(), architecture=ARCHITECTURE),
-    )
+def release(compiler: Compiler) -> Compiled:
+    return compiler.with_names(installed_files(), architecture=ARCHITECTURE)
 
 
 def test_one_new_name_in_a_module_changes_few_files_of_the_next_release(release: Compiled) -> None:

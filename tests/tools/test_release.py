@@ -16,6 +16,7 @@ from ks_tools.cli import run
 from ks_tools.console import ToolError
 from ks_tools.release_options import ARCHITECTURES
 from ks_tools.workspace import Workspace
+from tests.only_once import Compiler
 
 
 @pytest.fixture
@@ -136,12 +137,14 @@ def test_each_step_tells_programs_what_it_made(
 
 
 def test_a_release_for_a_chip_carries_its_native_code_and_no_other_engine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Compiler
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["release", "build", "1.2.0", "--bytecode", "--built", "2026-03-01"]
     chip = [*command, "--architecture", "xtensawin"]
-    assert run([*chip, "--out", "one"]) == run([*chip, "--out", "two"]) == 0
+    assert run([*chip, "--out", "two"]) == 0
+    monkeypatch.setattr(compiled, "compiled_with_names", compiler.with_names)
+    assert run([*chip, "--out", "one"]) == 0  # made by another process, perhaps
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     assert run([*chip, "--tables", "4", "--out", "large"]) == 0
     assert run([*command, "--out", "plain"]) == 0
