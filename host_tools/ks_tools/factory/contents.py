@@ -114,10 +114,14 @@ def mounted(data: bytes) -> Any:
     """The LittleFS of a partition's bytes; None where there is none."""
     context = UserContext(len(data))
     context.buffer = bytearray(data)
+    # Mounted by its constructor, what is none would be made one.
+    blocks = len(data) // BLOCK
+    fs = LittleFS(context=context, mount=False, block_size=BLOCK, block_count=blocks)
     try:
-        return LittleFS(context=context, block_size=BLOCK, block_count=len(data) // BLOCK)
+        fs.mount()
     except LittleFSError:
         return None
+    return fs
 
 
 def _files(place: Place | None, read: Read, path: str) -> bytes:

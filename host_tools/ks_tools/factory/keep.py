@@ -4,9 +4,9 @@ Written anew: bootloader, MicroPython and `vfs`, in which the unit's own factory
 stay. Untouched: NVS with its key, and `data`, but for the boot record: it names the release that
 was there. Without it, stage 0 starts the slot that the image brings.
 
-First the old MicroPython is made unable to start: the terminal must not write its flash while that
-is changed from outside. What is the unit's own is saved on this side before anything is written, so
-that whatever is interrupted can be done again.
+First the old MicroPython is made unable to start, and the new one is written last: the terminal
+must not write its flash while that is changed from outside. What is the unit's own is saved on this
+side before anything is written, so that whatever is interrupted can be done again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def renew(run: UnitRun) -> str:
             run.flasher.erase(places[name].offset, SECTOR)
     with tempfile.TemporaryDirectory() as folder:
         parts = _code(run, Path(folder), saved, places)
-        run.flasher.write(_without_boot_record(run, places["data"], Path(folder)) + parts, False)
+        starts = [part for part in parts if part[0] == image.part("micropython").offset]
+        others = [part for part in parts if part not in starts]
+        run.flasher.write(_without_boot_record(run, places["data"], Path(folder)) + others, False)
+        run.flasher.write(starts, False)
         run.flasher.verify(parts)
     d1 = contents.d1_of(_own_file(saved, FACTORY_PATH))
     shutil.rmtree(saved)
