@@ -8,11 +8,13 @@ computer's: what a real unit takes for boot, tests and key comes on top of what 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +24,7 @@ from ks_tools.factory.run import Verdict
 from .factory_run import Turn, Watch
 from .factory_station import chips, station
 from .figure import Figure, Unavailable
+from .process import computer_cpu_s
 
 SIDE_BY_SIDE: Final = 8
 # They do not know of each other: all eight would take as long as these, and the rest as many times.
@@ -29,6 +32,9 @@ IN_TURN: Final = 2
 OVER_MOST_MS: Final = 3000
 FASTER_LEAST: Final = 5
 UNIT: Final = "ms, software chip"
+# Eight ports want half of two processors. Where others take more than this share of them, it is
+# the others that are measured.
+OTHERS_MOST: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,12 @@ class Found:
     side_by_side_s: float
     start_s: float
     unit_cpu_s: float
+    others: float
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], whole_s: float) -> Self:
-        """From what benchmarks.factory_run printed after so many seconds."""
+    def of(cls, said: Mapping[str, Any], whole_s: float, others: float = 0.0) -> Self:
+        """From what benchmarks.factory_run printed after so many seconds, while others had that
+        share of the processors."""
         units = [Watch(**fields) for fields in said["units"].values()]
         turns = [Turn(**fields) for fields in said["turns"]]
         failed = [unit.verdict for unit in units if unit.verdict != Verdict.PASS.value]
@@ -57,6 +65,7 @@ class Found:
             side_by_side_s=together.wall_s,
             start_s=whole_s - sum(turn.wall_s for turn in turns),
             unit_cpu_s=statistics.median(turn.cpu_s for turn in single),
+            others=others,
         )
 
     @property
@@ -65,17 +74,18 @@ class Found:
         return self.in_turn_s / len(self.in_turn) * len(self.side_by_side) / self.side_by_side_s
 
 
-def measure() -> Iterator[Figure]:
+def measure_unit() -> Iterator[Figure]:
     """Raises Unavailable."""
-    try:
-        found = asyncio.run(_measure())
-    except ServerFailed as error:
-        raise Unavailable(f"the server did not start: {error}") from None
-    yield from figures(found)
+    yield from unit_figures(_found())
 
 
-def figures(found: Found) -> Iterator[Figure]:
-    """Of single units: the median. `answers` is the part of `over-esptool` that waits for them."""
+def measure_ports() -> Iterator[Figure]:
+    """Raises Unavailable, also where the computer was busy with something else."""
+    yield from port_figures(_found())
+
+
+def unit_figures(found: Found) -> Iterator[Figure]:
+    """The median of single units. `answers` is the part of `over-esptool` that waits for them."""
     units = found.in_turn
     over = [unit.whole_s - sum(unit.esptool_s) for unit in units]
     yield Figure.limited("factory/unit/over-esptool", _ms(over), UNIT, OVER_MOST_MS)
@@ -83,14 +93,27 @@ def figures(found: Found) -> Iterator[Figure]:
     yield Figure.limited("factory/unit/esptool", _ms([sum(unit.esptool_s) for unit in units]), UNIT)
     yield Figure.limited("factory/unit/cpu", _ms([found.unit_cpu_s]), "ms, with esptool's")
     yield Figure.limited("factory/start", _ms([found.start_s]), "ms, once a run")
-    yield Figure.cheaper(
-        f"factory/{len(found.side_by_side)}-side-by-side",
-        found.side_by_side_s,
-        "s",
-        "one after another",
-        found.ratio,
-        FASTER_LEAST,
-    )
+
+
+def port_figures(found: Found) -> Iterator[Figure]:
+    """How much sooner ports side by side are through. Raises Unavailable, see OTHERS_MOST."""
+    count = len(found.side_by_side)
+    if found.others > OTHERS_MOST:
+        raise Unavailable(
+            f"others had {found.others:.0%} of the processors meanwhile; with them, {count} ports "
+            f"were {found.ratio:.1f} times as fast as one"
+        )
+    name, peer = f"factory/{count}-side-by-side", "one after another"
+    yield Figure.cheaper(name, found.side_by_side_s, "s", peer, found.ratio, FASTER_LEAST)
+
+
+@cache
+def _found() -> Found:
+    """Both topics are about the same units."""
+    try:
+        return asyncio.run(_measure())
+    except ServerFailed as error:
+        raise Unavailable(f"the server did not start: {error}") from None
 
 
 async def _measure() -> Found:
@@ -99,9 +122,17 @@ async def _measure() -> Found:
         async with station(folder) as made:
             with chips(folder, IN_TURN + SIDE_BY_SIDE) as places:
                 turns = [[place] for place in places[:IN_TURN]]
-                begun_s = time.monotonic()
+                begun_s, all_s, own_s = time.monotonic(), computer_cpu_s(), _own_cpu_s()
                 said = await made.work(places, [*turns, places[IN_TURN:]])
-                return Found.of(said, time.monotonic() - begun_s)
+                whole_s, own_s = time.monotonic() - begun_s, _own_cpu_s() - own_s
+                others_s = computer_cpu_s() - all_s - own_s
+                return Found.of(said, whole_s, others_s / whole_s / (os.cpu_count() or 1))
+
+
+def _own_cpu_s() -> float:
+    """Of this program, the line, esptool and the chips' programs, once they have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _ms(seconds: list[float]) -> float:

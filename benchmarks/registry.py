@@ -43,5 +43,6 @@ TOPICS: Final[dict[str, Topic]] = {
     "update": updates.measure,
     "server": server.measure,
     "fleet": fleet.measure,
-    "factory": factory_line.measure,
+    "factory/unit": factory_line.measure_unit,
+    "factory/ports": factory_line.measure_ports,
 }

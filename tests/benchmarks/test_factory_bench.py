@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,10 +16,12 @@ import pytest
 import serial
 
 from benchmarks import factory_run
-from benchmarks.factory_line import SIDE_BY_SIDE, Found, figures
+from benchmarks.factory_line import SIDE_BY_SIDE, Found, port_figures, unit_figures
 from benchmarks.factory_run import Clock, Turn, Watch, WatchedEsptool, work
 from benchmarks.factory_station import write_micropython
+from benchmarks.figure import Unavailable
 from benchmarks.paced import ERASE_FLASH, USB_FRAME_S, Pace, PacedRack
+from benchmarks.process import computer_cpu_s
 from ks_chip.chip import Setup
 from ks_chip.models import model_named
 from ks_chip.slip import frame
@@ -151,16 +154,32 @@ def said(verdict: str = "PASS") -> dict[str, Any]:
     return found
 
 
-def test_the_figures_are_of_single_units_and_of_all_at_once() -> None:
-    found = {figure.name: figure for figure in figures(Found.of(said(), 101.5))}
+def test_the_figures_of_single_units_are_parts_of_their_time() -> None:
+    found = {figure.name: figure for figure in unit_figures(Found.of(said(), 101.5))}
     assert found["factory/unit/over-esptool"].value == 2000
     assert found["factory/unit/over-esptool"].goal == 3000
     assert found["factory/unit/answers"].value == 500
     assert found["factory/unit/esptool"].value == 28_000
     assert found["factory/unit/cpu"].value == 5000
     assert found["factory/start"].value == 1500
-    eight = found["factory/8-side-by-side"]
-    assert (eight.value, eight.ratio, eight.goal_ratio) == (40.0, 6.0, 5)
+
+
+def test_ports_side_by_side_are_compared_with_as_many_units_in_turn() -> None:
+    (eight,) = port_figures(Found.of(said(), 101.5, others=0.2))
+    assert (eight.name, eight.value) == ("factory/8-side-by-side", 40.0)
+    assert (eight.ratio, eight.goal_ratio, eight.ok) == (6.0, 5, True)
+
+
+def test_a_computer_that_is_busy_otherwise_tells_nothing_of_ports_side_by_side() -> None:
+    with pytest.raises(Unavailable, match="others had 40% of the processors"):
+        list(port_figures(Found.of(said(), 101.5, others=0.4)))
+
+
+def test_what_a_process_uses_the_computer_has_used() -> None:
+    before_s, used_s = computer_cpu_s(), time.process_time()
+    while time.process_time() < used_s + 0.1:
+        zlib.compress(bytes(100_000))
+    assert computer_cpu_s() - before_s > 0.05
 
 
 def test_a_unit_that_has_not_passed_gives_no_figure() -> None:
