@@ -1,6 +1,6 @@
 """One unit from blank to done: every step recorded, every interruption gone on from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,15 +88,18 @@ def serials(world: World) -> list[dict[str, str]]:
         return [dict(row) for row in database.execute("SELECT * FROM serial")]
 
 
-@pytest.mark.parametrize("step", NAMES)
-def test_a_program_that_ends_after_any_step_is_gone_on_from(world: World, step: str) -> None:
-    unit = world.unit()
-
+def stops_after(step: str) -> Callable[[str], None]:
     def stop(name: str) -> None:
         if name == step:
             raise Interrupted("interrupted")
 
-    assert world.plug(unit, after_step=stop) is Verdict.WAIT
+    return stop
+
+
+@pytest.mark.parametrize("step", NAMES)
+def test_a_program_that_ends_after_any_step_is_gone_on_from(world: World, step: str) -> None:
+    unit = world.unit()
+    assert world.plug(unit, after_step=stops_after(step)) is Verdict.WAIT
     world.plug(unit)
     assert is_whole(world, unit)
     assert world.record(unit).serial == "KS-0001"
@@ -242,6 +245,26 @@ def test_the_punches_of_a_reworked_unit_are_saved_first(world: World) -> None:
     assert (saved / "00000001").read_bytes() == b"punches"
     assert (saved / "00000001").stat().st_mode & 0o077 == 0
     assert unit.journal == {}
+
+
+def test_the_punches_since_an_interrupted_rework_are_saved_too(world: World) -> None:
+    unit = world.unit()
+    world.plug(unit)
+    unit.journal["00000001"] = b"punches"
+    world.store.rework(world.record(unit))
+    assert world.plug(unit, after_step=stops_after("identified")) is Verdict.WAIT
+    unit.journal["00000002"] = b"more"
+    assert world.plug(unit) is Verdict.PASS
+    names = {path.name for path in (world.batch.folder / "backups").glob("*/*")}
+    assert names == {"00000001", "00000002"}
+
+
+def test_a_board_that_became_somebodys_since_it_was_identified_is_left_alone(world: World) -> None:
+    unit = world.unit()
+    world.plug(unit, after_step=stops_after("identified"))
+    unit.is_flashed, unit.sealed = True, "ks-9"
+    assert world.plug(unit) is Verdict.WAIT
+    assert "identity of ks-9" in world.said and unit.sealed == "ks-9"
 
 
 # -- whose board it is ----------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class UnitRun:
         self._link: Any = None
         self._log: UnitLog | None = None
         self._said: list[str] = []
+        # Whether this run has looked at what its flash holds.
+        self.is_identified = False
         # What is recorded of the step under way, also if it fails.
         self.detail: dict[str, Any] = {}
 

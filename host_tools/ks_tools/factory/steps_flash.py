@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import contents
+from .contents import Contents
 from .errors import Differs, FactoryError, Interrupted, Refused, UnitFailed
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def identified(run: UnitRun) -> dict[str, Any]:
     if burnt:
         raise UnitFailed(f"its eFuses are burnt ({', '.join(burnt)}): a stock image cannot start")
     run.unit = run.store.note(run.unit, efuse="unknown" if "unknown" in fuses else "clean")
-    saved = clear_identity(run)
+    saved = clear_identity(run, _held(run))
+    run.is_identified = True
     return {"efuses": fuses, "erases": saved}
 
 
@@ -48,13 +50,16 @@ def burnt_fuses(fuses: dict[str, str]) -> list[str]:
     return burnt + [name for name in _FLAGS if numbers.get(name)]
 
 
-def clear_identity(run: UnitRun) -> str:
+def _held(run: UnitRun) -> Contents:
+    assert run.chip is not None
+    return contents.look(run.chip.table, run.flasher.read)
+
+
+def clear_identity(run: UnitRun, held: Contents) -> str:
     """What the coming erasure will take, its journal saved; "" for a blank board.
 
     Raises Refused where nobody has said that it may be erased.
     """
-    assert run.chip is not None
-    held = contents.look(run.chip.table, run.flasher.read)
     if not held.is_somebody:
         return ""
     if not (run.unit.generation or run.line.may_erase_identity):
@@ -72,11 +77,23 @@ def clear_identity(run: UnitRun) -> str:
 def flashed(run: UnitRun) -> dict[str, Any]:
     """The whole flash erased, the image's parts written."""
     run.close_link()
+    if not run.is_identified:
+        _look_again(run)
     image = run.line.image
     with _once_anew(run):
         run.flasher.write(places(run), erase=True)
     run.unit = run.store.note(run.unit, image_sha256=image.sha256)
     return {"image": image.sha256, "bytes": sum(part.size for part in image.parts)}
+
+
+def _look_again(run: UnitRun) -> None:
+    """It was identified by an earlier run, and may have worked as a terminal since then.
+
+    A key alone is of that run's own, too.
+    """
+    held = _held(run)
+    if held.d1 or held.journal:
+        clear_identity(run, held)
 
 
 def verified(run: UnitRun) -> dict[str, Any]:
