@@ -36,10 +36,7 @@ class Startup:
     def boot(self):
         """LocalError where the factory's words are needed and cannot be used."""
         agent = self._agent
-        if not agent.identity.adopted:
-            self._adopt()
-        elif not agent.config.get("SERVER"):
-            self._configure(factory.read_factory(agent.ports.fs))
+        self.take_words()
         if agent.trust.restored:
             agent.log.error("the trust store was damaged: back to the factory's keys")
         interval = agent.store.read_or_none(RTO_PATH) or {}
@@ -52,6 +49,14 @@ class Startup:
 
         Effectors(agent).settle()
         config_changes.end_trial(agent.config, agent.store)
+
+    def take_words(self):
+        """The factory's, where the terminal is nobody yet or its configuration was damaged."""
+        agent = self._agent
+        if not agent.identity.adopted:
+            self._adopt()
+        elif not agent.config.get("SERVER"):
+            self._configure(factory.read_factory(agent.ports.fs))
 
     def registration(self):
         """What a terminal says of itself when it registers."""

@@ -5,8 +5,8 @@ import esp32
 from ks_driver.host import HostBoard
 from ks_driver.leaves import drop
 
-# What a boot alone needs.
-_SELDOM = ("chip_ports", "reset_reason", "start_features", "board_record", "features")
+# What a boot alone needs. Not what is short: a release for chips has that in a larger module.
+_SELDOM = ("chip_ports", "start_features", "features")
 
 
 class Esp32Board(HostBoard):

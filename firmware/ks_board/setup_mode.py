@@ -9,20 +9,29 @@ import asyncio
 
 from ks_agent.errors import Malformed
 from ks_agent.ports import random_hex
+from ks_driver.leaves import drop
 
 from .console import Console
 from .console_text import check_network
 from .setup_desk import SetupDesk, d1_of
-from .setup_page import MAX_HEAD_BYTES, BadRequest, Page, body_length, refusal
 
 LASTS_S = 600
+WATCHDOG_MS = 60000
 # After a network was kept: for the person to read it.
 LINGER_S = 8
 HTTP_PORT = 80
 CLIENT_S = 10
 MAX_CLIENTS = 4
 TOKEN_BYTES = 16
+PAGE = ("setup_page",)
 SSID_BYTES = 32
+MAX_HEAD_BYTES = 3072
+# There is no room for the page beside a try: whoever asks then is told to ask again.
+TRYING = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"
+    b"Refresh: 3; url=/\r\nConnection: close\r\nContent-Length: 74\r\n\r\n"
+    b"Trying. This may take a minute and a half. This page asks again by itself."
+)
 
 
 class SetupMode:
@@ -78,7 +87,7 @@ class SetupMode:
         try:
             address = self._point.open(name, password.decode())
             token = random_hex(self._ports.rng, TOKEN_BYTES)
-            self._page = Page(address, self._d1, token, self._trial, self._begin)
+            self._page = (address, self._d1, token, self._trial, self._begin)
             server = await asyncio.start_server(self._client, address, self._port)
         except OSError as error:  # the serial line is still there
             show("setup_mode", {"WIFI": "failed", "ERROR": str(error.args[0])})
@@ -103,20 +112,17 @@ class SetupMode:
             pass
         finally:
             self._clients -= 1
+            drop("ks_board", PAGE)
             await _close(writer)
 
     async def _converse(self, reader, writer):
-        try:
-            head, rest = await read_head(reader)
-            length = body_length(head)
-            while len(rest) < length:
-                piece = await reader.read(length - len(rest))
-                if not piece:
-                    return
-                rest += piece
-            answer = self._page.answer(head, rest[:length])
-        except BadRequest as refused:
-            answer = refusal(refused)
+        head, rest = await read_head(reader)
+        if not self._trial.is_trying():
+            from .setup_page import answered
+
+            answer = await answered(self._page, reader, head, rest)
+        else:
+            answer = TRYING
         writer.write(answer)
         await writer.drain()
 
@@ -130,7 +136,7 @@ async def _close(writer):
 
 
 async def read_head(reader):
-    """(head, what of the body came with it). Raises BadRequest, EOFError."""
+    """(head, what of the body came with it). Raises EOFError. One that is too long has no end."""
     data = b""
     while True:
         piece = await reader.read(512)
@@ -141,27 +147,39 @@ async def read_head(reader):
         if end >= 0:
             return data[:end], data[end + 4 :]
         if len(data) > MAX_HEAD_BYTES:
-            raise BadRequest(413)
+            return data, b""
 
 
 async def live(ports, memory, slot):
     """ "restart", always: with the new network, or with that of before."""
     import machine
 
-    from .board_record import read_board
-    from .console_facts import facts
     from .console_radio import AccessPoint
     from .console_stream import StdStream
     from .setup_life import maker
     from .setup_trial import NetworkTrial
-    from .watchdog import feed_for_ever
 
-    feeding = asyncio.create_task(feed_for_ever())
-    record = read_board(ports.fs)
-    told = facts(ports.fs, machine.unique_id(), record, slot, ports.partition.stage0)
-    trial = NetworkTrial(maker(ports, memory))
+    feeding = asyncio.create_task(_feed(machine.WDT(timeout=WATCHDOG_MS)))
+    told = _facts(ports, machine.unique_id(), slot)
+    ports.board.unload(())
+    trial = NetworkTrial(maker(ports, memory, told.get("FW2", "")))
     try:
         await SetupMode(ports, told, trial, StdStream(), AccessPoint()).run()
     finally:
         feeding.cancel()
     return "restart"
+
+
+def _facts(ports, mac, slot):
+    """Apart: a name that lives on in `live` would keep the code that it is the name of."""
+    from .board_record import read_board
+    from .console_facts import facts
+
+    return facts(ports.fs, mac, read_board(ports.fs), slot, ports.partition.stage0)
+
+
+async def _feed(wdt):
+    """What blocks everything ends in a reset; the watchdog of a terminal's tasks takes more."""
+    while True:
+        wdt.feed()
+        await asyncio.sleep(1)

@@ -109,6 +109,20 @@ class Page:
         return _PAGE % (again, name, _STYLE, name, escape(self._trial.text), form)
 
 
+async def answered(parts, reader, head, rest):
+    """The answer to a request whose head has come, and `rest` of its body. Raises EOFError."""
+    try:
+        length = body_length(head)
+        while len(rest) < length:
+            piece = await reader.read(length - len(rest))
+            if not piece:
+                raise EOFError()
+            rest += piece
+        return Page(*parts).answer(head, rest[:length])
+    except BadRequest as refused:
+        return refusal(refused)
+
+
 def refusal(refused):
     """The answer to what is a BadRequest."""
     return _answer(refused.status, escape(str(refused)))

@@ -6,8 +6,6 @@ which stays as it was until then, whatever the power does.
 
 import asyncio
 
-from ks_agent import config_changes
-
 from .console_text import check_network
 
 LIMIT_S = 90
@@ -73,11 +71,23 @@ class NetworkTrial:
             except Exception:
                 pass
         if agent.config.on_trial:  # what was heard was heard over it: nothing is asked before it
-            if agent.exchange.heard:
-                config_changes.accept(agent.config, agent.store)
-            config_changes.end_trial(agent.config, agent.store)
+            _end(agent)
         proven = agent.config.proven
         return pause.has_begun and all([proven.get(key, "") == fields[key] for key in fields])
+
+
+def _begin(agent, fields):
+    from ks_agent import config_changes  # let go again, before there is an answer to hold
+
+    config_changes.try_out(agent.config, agent.store, agent.clock, fields, "")
+
+
+def _end(agent):
+    from ks_agent import config_changes
+
+    if agent.exchange.heard:
+        config_changes.accept(agent.config, agent.store)
+    config_changes.end_trial(agent.config, agent.store)
 
 
 class _TrialPause:
@@ -90,8 +100,7 @@ class _TrialPause:
 
     async def __call__(self, seconds):
         if not self.has_begun:
-            agent = self._agent
-            config_changes.try_out(agent.config, agent.store, agent.clock, self._fields, "")
+            _begin(self._agent, self._fields)
             self.has_begun = True
             return
         await asyncio.sleep(min(seconds, LONGEST_REST_S))

@@ -9,13 +9,16 @@ from typing import Any
 from fakes import Server, Terminal
 
 from ks_agent.effects import Fetch, Response
+from ks_agent.ports import KEY
 from ks_agent.store import Store
+from ks_board.setup_agent import RoundTrip
 from ks_board.setup_trial import NetworkTrial
 from ks_driver.loop import drive
 
 OLD = {"WIFI_SSID": "old", "WIFI_PASSWORD": "the old one"}
 NEW = ("new", "the new one")
 LABEL = b"label-4711"
+SEED = bytes(range(32))
 
 
 class Air:
@@ -41,12 +44,15 @@ class Site:
 
     limit_s = 3.0
 
-    def __init__(self, *reachable: str) -> None:
+    def __init__(self, *reachable: str, is_new: bool = False) -> None:
         self.terminal = Terminal()
         self.terminal.boot()
-        self.terminal.run(lambda: self.terminal.heartbeats() > 0)
-        agent = self.terminal.agent
-        Store(self.terminal.fs).write("data/state/config.toon", {**agent.config.proven, **OLD})
+        if is_new:  # as the factory left it: with a key, and nobody yet
+            self.terminal.vault.set(KEY, SEED)
+        else:
+            self.terminal.run(lambda: self.terminal.heartbeats() > 0)
+            config = {**self.terminal.agent.config.proven, **OLD}
+            Store(self.terminal.fs).write("data/state/config.toon", config)
         self.reachable = set(reachable)
 
     def boot(self) -> Any:
@@ -55,9 +61,10 @@ class Site:
 
     def trial(self) -> NetworkTrial:
         def make_life() -> tuple[Any, Callable[[Any], Awaitable[Any]]]:
-            agent = self.boot()
-            air = Air(self.terminal, agent, self.reachable)
-            return agent, lambda sleep: drive(agent.run(), air, None, sleep)
+            make: Any = RoundTrip
+            asking = make(self.boot().ports, "1.2.3")
+            air = Air(self.terminal, asking, self.reachable)
+            return asking, lambda sleep: drive(asking.run(), air, None, sleep)
 
         made: NetworkTrial = NetworkTrial(make_life, self.limit_s)
         return made

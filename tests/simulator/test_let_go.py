@@ -1,0 +1,73 @@
+"""What a chip lets go of, by the name of a module, must be nothing that it goes on needing: in a
+release for chips, a module may hold others, too, which would then be loaded a second time.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import PurePosixPath
+
+import pytest
+
+from ks_simulator import chip_application, linked
+from ks_simulator.modules import Modules
+
+LISTS = {"SELDOM", "_SELDOM", "PAGE"}
+
+
+def trees_of(files: dict[str, bytes]) -> dict[str, ast.Module]:
+    trees = {path: ast.parse(source) for path, source in files.items() if path.endswith(".py")}
+    for path, tree in trees.items():
+        linked._name_packages(path, tree)
+    return trees
+
+
+def let_go(trees: dict[str, ast.Module]) -> set[str]:
+    """The names in all such lists."""
+    return {
+        name
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id in LISTS
+        for name in ast.literal_eval(node.value)
+    }
+
+
+def wanted_from_outside(program: Modules, members: list[str]) -> set[str]:
+    """What other modules import of these, at any time."""
+    return {
+        target
+        for path, tree in program.trees.items()
+        if path not in members
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for _, target, _ in program.modules(path, node)
+        if target in members
+    }
+
+
+@pytest.mark.parametrize("joined", [chip_application.JOINED, 0])
+def test_whatever_is_let_go_of_holds_nothing_that_is_wanted_again(joined: int) -> None:
+    trees = trees_of(chip_application.application_files())
+    names = let_go(trees)
+    assert {"startup", "chip_ports", "setup_page", "console_words"} <= names
+    program = Modules(trees, "main.py", joined)
+    while program.dissolve_cycle():
+        pass
+    groups = {
+        head: members
+        for head, members in program.groups.items()
+        if PurePosixPath(head).stem in names
+    }
+    assert groups
+    lost = {
+        head: sorted(
+            path
+            for path in wanted_from_outside(program, members)
+            if PurePosixPath(path).stem not in names
+        )
+        for head, members in groups.items()
+    }
+    assert {head: paths for head, paths in lost.items() if paths} == {}
