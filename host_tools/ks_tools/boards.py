@@ -37,7 +37,8 @@ CREDENTIALS: Final = {
 class Board:
     """One board.toml, as far as its flash goes. Sizes in bytes.
 
-    `micropython`: where its image is downloaded; `versions`: those that this project goes by.
+    `image`: MicroPython's for it, `micropython`: where that is downloaded; `versions`: those that
+    this project goes by.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Board:
     vfs: int
     data: int
     arch: str = ""
+    image: str = ""
     micropython: str = ""
     versions: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ def read_boards(folder: Path = BOARDS) -> list[Board]:
             vfs=board.partitions["vfs"].size,
             data=board.partitions["data"].size,
             arch=board.arch,
+            image=board.micropython.image,
             micropython=board.micropython.page,
             versions=tuple(board.micropython.versions),
         )

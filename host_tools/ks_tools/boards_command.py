@@ -10,7 +10,7 @@ from .console import say
 
 KIB = 1024
 HEADER = ("board", "chip", "flash", "data")
-DOWNLOADS = ("board", "its MicroPython, which you download", "versions")
+DOWNLOADS = ("board", "its MicroPython", "which you download from", "versions")
 
 
 def boards(as_json: JsonOption = False) -> None:
@@ -37,7 +37,7 @@ def _row(board: Board) -> list[object]:
 
 
 def _download(board: Board) -> list[str]:
-    return [board.micropython, ", ".join(board.versions)]
+    return [board.image, board.micropython, ", ".join(board.versions)]
 
 
 def _capacities(found: list[Board], allow_list: bool) -> list[list[object]]:

@@ -47,6 +47,11 @@ def setup(
         say(_line(told))
         if not ssid:
             return
+        if told.state != "provisioned":
+            raise ToolError(
+                f"{port}: not provisioned yet; the factory gives it its first network: "
+                "ks factory run, or flash.sh"
+            )
         say(f"trying {ssid}: up to two minutes")
         try:
             said = device.setup(ssid, password)

@@ -49,6 +49,7 @@ def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str])
     for board in json.loads(capsys.readouterr().out):
         assert board["name"] in table
         assert board["micropython"] in table
+        assert f" {board['image']} " in table
         for count in (*board["punches"].values(), *board["punches_beside_allow_list"].values()):
             assert str(count) in table
 
