@@ -38,6 +38,7 @@ class FakeUnit:
         self.operations = 0
         self.cut: int | None = None
         self.is_cut_after = False
+        self.slower: dict[str, int] = {}
         self.faults: dict[str, BaseException] = {}
         self.readings: dict[str, dict[str, str]] = {}
         self.seen: dict[str, list[str]] = {}
@@ -94,6 +95,7 @@ class FakeFlasher:
         self.retries = 0
 
     def _do(self, name: str, work: Callable[[], Any]) -> Any:
+        self.retries += self._unit.slower.get(name, 0)
         return self._unit.perform(name, work, Interrupted)
 
     def detect(self) -> Chip:

@@ -133,12 +133,14 @@ class Station:
         path = self.folder / "batch" / "batch.toml"
         path.write_text(path.read_text().replace("skip = []", 'skip = ["button", "led"]'))
 
-    async def heard_of(self, d1: str, after: str = "") -> dict[str, Any]:
-        """The device, once it has sent a heartbeat after that time."""
+    async def heard_of(self, d1: str, after: str = "", key: str | None = None) -> dict[str, Any]:
+        """The device, once it has sent a heartbeat after that time, and with that key."""
 
         async def ask() -> dict[str, Any] | None:
             device = await self.api.device(d1)
-            return device if device and (device["last_heartbeat"] or "") > after else None
+            if device is None or key not in (None, device["public_key"]):
+                return None
+            return device if (device["last_heartbeat"] or "") > after else None
 
         found = await eventually(ask, bool, PATIENCE_S)
         assert found is not None
@@ -156,6 +158,18 @@ async def station(folder: Path) -> AsyncIterator[Station]:
     server = ServerProcess(server_settings(folder / "server", keys, **chosen))
     async with server.running(), AdminApi.connect(server.url, server.admin_token) as api:
         yield Station(folder, server, api)
+
+
+async def until(process: asyncio.subprocess.Process, *texts: str) -> None:
+    """Let a command speak up to a line with all of this."""
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(PATIENCE_S):
+        while line := (await process.stdout.readline()).decode():
+            said += line
+            if all(text in line for text in texts):
+                return
+    raise AssertionError(f"it did not say {texts}: {said}")
 
 
 def script(name: str) -> str:

@@ -1,6 +1,5 @@
 """Blank software chips become terminals that send heartbeats to the real server."""
 
-import asyncio
 import json
 import signal
 import sys
@@ -10,23 +9,12 @@ import pytest
 
 from ks_tools.factory.store import Store
 
-from .station import Station, boards, script
+from .station import Station, boards, script, until
 
 pytestmark = pytest.mark.long
 D1 = "ks-260ac4000001"
 BOARDS = 8
 WHOLE = ("flashed", "done")
-
-
-async def until(process: asyncio.subprocess.Process, *texts: str) -> None:
-    """Let a command speak up to a line with all of this."""
-    assert process.stdout is not None
-    said = ""
-    while line := (await process.stdout.readline()).decode():
-        said += line
-        if all(text in line for text in texts):
-            return
-    raise AssertionError(f"it did not say {texts}: {said}")
 
 
 async def units(line: Station) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ks_tools.console import ToolError
+from ks_tools.factory.errors import Interrupted
 from ks_tools.factory.inventory import COLUMNS, write_inventory
 from ks_tools.factory.label import is_label_of, write_label
 from ks_tools.factory.merge import Merged, merge
@@ -215,6 +216,23 @@ def test_the_report_counts_what_happened(tmp_path: Path) -> None:
         assert sum(row["interrupted"] for row in report["steps"]) == 1
         assert report["stations"] == {"A": 2}
         assert report["rejected"][0]["mac"] == OTHER
+
+
+def test_retries_at_lower_rates_and_of_steps_are_counted(tmp_path: Path) -> None:
+    with a_line(tmp_path / "b") as world:
+        unit = world.unit()
+        unit.slower["write"] = 2
+        unit.faults["verify"] = Interrupted("the cable")
+        world.plug(unit)
+        world.plug(unit)
+        details = {row["step"]: row["detail"] for row in world.store.attempts()}
+        assert details["flashed"]["retries"] == 2
+        assert "retries" not in details["verified"]
+        file = io.StringIO()
+        write_inventory(world.store, file)
+        (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+        assert int(row["retries"]) == make_report(world.store)["retries"] == 3
+        assert make_report(world.store)["first_pass_yield"] == 0
 
 
 def test_a_report_of_nothing_is_a_report(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """docs/factory.md: every command on it, in its order, by a person with a box of software chips."""
 
-import asyncio
 import re
 import shlex
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ks_chip.rack import Place
 from ks_simulator import chip_application
 from ks_tools.cli import run
 from ks_tools.factory.office import write_whitelist
@@ -18,7 +18,7 @@ from tests.tools.chip_image import write_micropython
 from tools.micropython import ROOT
 
 from . import pictures
-from .station import NETWORK, Station, boards, script, station
+from .station import NETWORK, Station, boards, script, station, until
 
 pytestmark = pytest.mark.long
 PAGE = (ROOT / "docs" / "factory.md").read_text("utf-8")
@@ -61,10 +61,11 @@ def test_every_line_of_batch_toml_is_explained() -> None:
 class Reader:
     """Does what the page says, with chips in place of the ports that it names."""
 
-    def __init__(self, line: Station, desk: str, bench: list[str]) -> None:
+    def __init__(self, line: Station, desk: str, bench: list[str], late: Place) -> None:
         self.line = line
         self.desk = desk
         self.bench = bench
+        self.late = late
 
     async def follow(self, command: str) -> None:
         words = shlex.split(command)
@@ -93,16 +94,14 @@ class Reader:
         assert status == 0, f"{command}: {said}"
 
     async def watch(self, words: list[str]) -> None:
-        """Never at the ports of the machine that runs the tests."""
-        ports = ["--ports", ",".join(self.bench)]
+        """Never at the ports of the machine that runs the tests; a board comes while it watches."""
+        ports = ["--ports", ",".join([*self.bench, self.late.url])]
         process = await self.line.start(sys.executable, "-m", "ks_tools", *words, *ports)
-        assert process.stdout is not None
-        ended = 0
-        async with asyncio.timeout(120):
-            while ended < len(self.bench):
-                said = (await process.stdout.readline()).decode()
-                assert said, "it has ended by itself"
-                ended += "DONE" in said
+        for _ in self.bench:
+            await until(process, ": DONE")
+        with self.late.control() as control:
+            control.ask("plug")
+        await until(process, self.late.url, ": PASS")
         process.send_signal(signal.SIGINT)
         await process.communicate()
         assert process.returncode == 130
@@ -143,9 +142,11 @@ async def test_a_new_user_follows_the_page(
 async def follow_the_page(
     line: Station, page: list[str], software_image: Path, compiler: Compiler
 ) -> None:
-    with boards(line.folder, 3) as places:
+    with boards(line.folder, 4) as (*places, late):
+        with late.control() as control:
+            control.ask("unplug")
         desk, *bench = (place.url for place in places)
-        reading = Reader(line, desk, bench)
+        reading = Reader(line, desk, bench, late)
         for command in page:
             if command == f"export KS_WIFI_PASSWORD={NETWORK[1]}":  # as the station has it
                 continue
@@ -161,7 +162,11 @@ async def follow_the_page(
             await reading.follow(command)
             if command.startswith("ks factory new"):
                 equip(line.folder / shlex.split(command)[3])
-        for serial in ("KS-000001", "KS-000002"):
-            await line.heard_of(serial)
+        with Store(line.folder / "batch-7") as store:
+            units = store.units()
+        assert [unit.serial for unit in units] == ["KS-000001", "KS-000002", "KS-000003"]
+        assert [unit.generation for unit in units] == [1, 0, 0], "the first was reworked"
+        for unit in units:
+            await line.heard_of(str(unit.serial), key=unit.public_key)
     rows = (line.folder / "units.csv").read_text().splitlines()
-    assert len(rows) == 3
+    assert len(rows) == 1 + len(units)
