@@ -47,6 +47,7 @@ class Board:
     vfs: int
     data: int
     arch: str = ""
+    psram: str = ""
     image: str = ""
     micropython: str = ""
     versions: tuple[str, ...] = ()
@@ -97,6 +98,7 @@ def read_boards(folder: Path = BOARDS) -> list[Board]:
             vfs=board.partitions["vfs"].size,
             data=board.partitions["data"].size,
             arch=board.arch,
+            psram=board.psram or "",
             image=board.micropython.image,
             micropython=board.micropython.page,
             versions=tuple(board.micropython.versions),

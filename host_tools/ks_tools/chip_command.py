@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ks_chip.line import Line
 
 MAC_HEX_DIGITS = 12
+# What MicroPython has on a module with 4 MB of PSRAM.
+PSRAM_HEAP = "heapsize=4m"
 
 app = typer.Typer(
     help="Software ESP32s: a serial port, flash in a file, the real esptool.",
@@ -112,6 +114,9 @@ def _setups(board: str, flash: Path, count: int, mac: str, control: int) -> list
             )
         except NoInterpreter as error:
             raise ToolError(str(error)) from None
+        if found[0].psram:
+            words = [PSRAM_HEAP if "heapsize=" in word else word for word in setup.command]
+            setup = replace(setup, command=words)
         setups.append(replace(setup, control_port=control and control + number))
     return setups
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.punch_flash import Bench
+from ks_chip.rack import NoInterpreter, program_command
 from ks_simulator import chip_application, vfs_image
 from ks_simulator.application import build
 from ks_tools.board_file import device_record, read_board
 from ks_tools.boards import BOARDS, CREDENTIALS, Board, punches_a_segment, read_boards, segments
+from ks_tools.chip_command import PSRAM_HEAP
+from ks_tools.chip_command import _setups as chip_setups
 from ks_tools.cli import run
 from ks_tools.console import ToolError
 
@@ -33,6 +36,17 @@ def test_what_is_printed_is_what_a_real_littlefs_of_that_size_takes(kib: int) ->
     board = Board("b", "c", 0, 0, kib * KIB)
     assert 0.95 * held <= board.segments() <= held
     assert 0.95 * real <= board.capacity("12E45678") <= 1.02 * real
+
+
+@pytest.mark.parametrize("board", read_boards(), ids=lambda board: board.name)
+def test_a_software_chip_has_the_heap_of_the_boards_module(board: Board, tmp_path: Path) -> None:
+    try:
+        program_command()
+    except NoInterpreter as error:
+        pytest.skip(str(error))
+    (setup,) = chip_setups(board.name, tmp_path / "unit.bin", 1, "", 0)
+    assert (PSRAM_HEAP in setup.command) == bool(board.psram)
+    assert "heapsize=" in " ".join(setup.command)
 
 
 def test_longer_credentials_are_fewer() -> None:
