@@ -124,6 +124,7 @@ async def behind_tls(folder: Path, port: int) -> AsyncIterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer), suppress(OSError):
@@ -133,6 +134,7 @@ async def behind_tls(folder: Path, port: int) -> AsyncIterator[int]:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, far_writer))
         for way in forward(reader, far_writer), forward(far_reader, writer):
             tasks.add(asyncio.create_task(way))
 
@@ -144,6 +146,8 @@ async def behind_tls(folder: Path, port: int) -> AsyncIterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:  # also of a task that was cancelled before it began
+            writer.close()
 
 
 async def test_tls_needs_the_pinned_authority_and_the_name_of_the_server(tmp_path: Path) -> None:
