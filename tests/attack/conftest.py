@@ -15,11 +15,11 @@ import pytest_asyncio
 from tests.attack.requests import NEWER, READER
 from tests.attack.world import World, opened
 from tests.server.client import Clock, Device
-from tests.server.conftest import data_folder, migrated_database
+from tests.server.conftest import admin_apis_are_used_again, data_folder, migrated_database
 
 Start = Callable[..., opened]
 
-__all__ = ("data_folder", "migrated_database")
+__all__ = ("admin_apis_are_used_again", "data_folder", "migrated_database")
 
 
 @pytest.fixture

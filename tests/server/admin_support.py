@@ -20,6 +20,7 @@ from ks_server.context import Context, open_context
 from ks_server.crypto import NaclCrypto
 from ks_server.db.schema import admin_actions, devices
 from ks_server.settings import DAY_MS, FixedSettings
+from tests.server.shared import put_empty_database
 
 CRYPTO = NaclCrypto()
 NOW_MS = 1_800_000_000_000
@@ -115,6 +116,8 @@ class Admin:
 async def open_admin(data: Path, **values: Any) -> AsyncIterator[Admin]:
     """An admin API on a fresh data folder."""
     clock = {"ms": NOW_MS}
+    if "database_url" not in values:
+        put_empty_database(data)
     async with open_context(admin_settings(data, **values), now_ms=lambda: clock["ms"]) as context:
         transport = httpx.ASGITransport(create_admin(context), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {TOKEN}"}

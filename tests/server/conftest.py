@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ks_server.db.engine import open_engine
-from ks_server.db.migrate import upgrade
+from ks_server import admin
 from tests.server.client import Clock, Device, Server, running_server
 from tests.server.rollout_support import CONTENT, FW1, NEW, Desk, open_desk
+from tests.server.shared import DATABASE, Apis, empty_database
 
 
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database in its newest form, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "server.sqlite3"
-
-    async def migrate() -> None:
-        engine = open_engine(f"sqlite+aiosqlite:///{path}")
-        await upgrade(engine)
-        await engine.dispose()
-
-    asyncio.run(migrate())
+    path = tmp_path_factory.mktemp("template") / DATABASE
+    path.write_bytes(empty_database())
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def admin_apis_are_used_again() -> Iterator[None]:
+    """By one server after another in the same process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admin, "create_api", Apis(admin.create_api))
+        yield
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def data_folder(tmp_path: Path, migrated_database: Path) -> Path:
     """A data folder with an empty database."""
     folder = tmp_path / "data"
     folder.mkdir()
-    shutil.copy(migrated_database, folder / "server.sqlite3")
+    shutil.copy(migrated_database, folder / DATABASE)
     return folder
 
 
