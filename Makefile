@@ -19,8 +19,10 @@ help: ## list the targets
 demo: env-run micropython ## watch terminals live against a real server, under a minute
 	@.venv/bin/ks demo
 
+# Many processes load the same modules: without kept bytecode each would compile them anew.
 test: env micropython oracles ## all tests: CPython, MicroPython 64 and 32 bit, end to end
-	@$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
+	@env -u PYTHONDONTWRITEBYTECODE \
+	    $(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGUMENTS)
 
 sweep: env-run ## cut the power at every operation of every phase, on every board; 10 to 20 minutes
 	@$(RUN) -m tests.sweep --readme README.md $(ARGUMENTS)
