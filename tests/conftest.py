@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ks_simulator import chip_application, provision, recovery, wear
 from ks_tools import fleet_factory
@@ -12,6 +13,9 @@ from tests.only_once import Compiler, shared_folder
 from tools.micropython import ARCHITECTURES, ROOT, interpreter, works
 
 LONG_FOLDERS = (ROOT / "tests" / "e2e", ROOT / "tests" / "sweep")
+# A computer that is busy with something else is not what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 ORACLES = ROOT / ".cache" / "npm" / "node_modules" / "@toon-format"
 
 
