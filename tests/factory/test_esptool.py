@@ -56,6 +56,7 @@ def test_a_chip_does_not_start_between_writing_and_comparing(
     place: Place, control: Control, parts: list[tuple[int, Path]]
 ) -> None:
     esptool = Esptool(place.url, BAUDS)
+    assert control.ask("state").startswith("running ")
     before = control.seen
     esptool.write(parts, erase=False)
     assert control.ask("state").startswith("loader ")
