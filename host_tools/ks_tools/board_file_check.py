@@ -145,6 +145,7 @@ def problems(board: Board) -> list[Problem]:
     for number, feature in enumerate(board.feature):
         found += _feature_problems(("feature", number), feature, chip)
     found += _pin_problems(board, chip)
+    found += _bus_problems(board)
     return found
 
 
@@ -252,6 +253,21 @@ def _pin_problems(board: Board, chip: Chip) -> Iterator[Problem]:
                 if pin in used:
                     yield place, f"{what}: GPIO{pin} is {used[pin]} already"
                 used.setdefault(pin, what)
+
+
+def _bus_problems(board: Board) -> Iterator[Problem]:
+    """A UART or SPI of the chip serves one feature; what is not told is the first."""
+    used: dict[tuple[str, object], str] = {}
+    for number, feature in enumerate(board.feature):
+        kind = KINDS.get(feature.kind)
+        for bus in ("uart", "spi"):
+            if kind is None or bus not in (kind.options or {}):
+                continue
+            value = feature.options.get(bus, 1)
+            if (bus, value) in used:
+                place: Place = ("feature", number, "options", bus)
+                yield place, f"{bus} {value} of the {feature.kind} is the {used[bus, value]}'s"
+            used.setdefault((bus, value), feature.kind)
 
 
 def _needs_output(feature: Feature, role: str) -> str:

@@ -173,6 +173,14 @@ def test_outputs_are_refused_on_pins_that_are_inputs_only(
     assert all(line == 15 and "is an input only" in text for line, text in found)
 
 
+def test_a_bus_serves_one_feature(tmp_path: Path) -> None:
+    other = '\n[[feature]]\nkind = "rdm6300"\npins = { rx = 35, tx = 5 }\n'
+    text = GOOD.replace('arch = "x', 'allow_strapping = [5]\narch = "x') + other
+    assert problems(tmp_path, text) == [(28, "uart 1 of the rdm6300 is the rdm6300's")]
+    (tmp_path / "b" / "board.toml").write_text(text + "options = { uart = 2 }\n", encoding="utf-8")
+    assert len(read_board(tmp_path / "b" / "board.toml").feature) == 4
+
+
 S3 = """\
 name = "b"
 chip = "esp32s3"
