@@ -95,7 +95,7 @@ def _work(line: Line, ports: list[str], watch: bool) -> int:
     from .factory.run import Verdict
 
     left = line.store.serials_left(line.batch.range)
-    line.view.show("serial numbers", f"{left} left")
+    line.view.notice(f"{left} serial numbers left")
     if watch:
         patterns = ports or lanes.PATTERNS
         lanes.watch(line, lambda: lanes.serial_ports(patterns), lambda verdicts: False)

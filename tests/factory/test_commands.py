@@ -1,8 +1,15 @@
 """`ks factory` without a board: batch folders, and what is done with their records."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -193,3 +200,34 @@ def test_a_run_needs_ports_of_their_own(
     assert run(["factory", "new", "batch", *NEW]) == 0
     assert run(["factory", "run", "--batch", "batch", *options]) == 1
     assert said in capsys.readouterr().err
+
+
+def on_a_terminal(*command: str) -> tuple[int, str]:
+    """A command in a window: its status, and what stood there."""
+    window, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ks_tools", *command],
+        stdin=end, stdout=end, stderr=end, env=environment,
+    ) as process:  # fmt: skip
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # that is how a window closes
+            while data := os.read(window, 65536):
+                shown += data
+    os.close(window)
+    return process.returncode, shown.decode("utf-8", "replace")
+
+
+def test_in_a_window_the_line_is_a_table_with_verdicts_in_colour(tmp_path: Path) -> None:
+    assert run(["factory", "new", "batch", *NEW]) == 0
+    nothing = [str(tmp_path / f"usb{number}") for number in range(2)]
+    status, shown = on_a_terminal(
+        "factory", "run", "--batch", "batch", "--ports", ",".join(nothing)
+    )
+    assert status == 1 and "0 of 2 done" in shown
+    assert "9 serial numbers left" in shown
+    assert shown.count("\x1b[1;30;43m") >= 2 and "WAIT 2" in shown
+    assert "what to do" in shown and "Traceback" not in shown

@@ -108,6 +108,13 @@ def test_the_question_stands_below_the_table_until_it_is_answered() -> None:
         assert "buzzer" not in printed(view)
 
 
+def test_what_is_of_the_station_stands_beside_the_counts() -> None:
+    with table("usb0") as view:
+        view.notice("42 serial numbers left")
+        assert "42 serial numbers left" in printed(view)
+        assert set(rows(view)) == {"usb0"}
+
+
 def test_what_a_chip_says_does_not_steer_the_window(world: World) -> None:
     with table("usb0") as view:
         view.show("usb0", "\x1b[2Jgone")

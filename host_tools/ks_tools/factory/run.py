@@ -51,6 +51,9 @@ class View:
 
     def verdict(self, port: str, unit: Unit | None, verdict: Verdict, text: str) -> None: ...
 
+    def notice(self, text: str) -> None:
+        """Of the station as a whole."""
+
     def question(self, port: str, text: str) -> None: ...
 
 

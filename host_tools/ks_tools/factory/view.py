@@ -57,6 +57,10 @@ class PlainView(View):
         if verdict in (Verdict.FAIL, Verdict.WAIT):
             self._line(port, unit, f"what to do: {advice(unit)}")
 
+    def notice(self, text: str) -> None:
+        with self._lock:
+            self._write(printable(text))
+
     def question(self, port: str, text: str) -> None:
         if text:
             self._line(port, None, text)
@@ -74,6 +78,7 @@ class TableView(View):
         self._lanes = {port: _Lane() for port in ports}
         self._console = console
         self._live: Live | None = None
+        self._notice = ""
         self._question = ""
         self._lock = threading.Lock()
         self.counts = dict.fromkeys(Verdict, 0)
@@ -93,31 +98,38 @@ class TableView(View):
 
     def step(self, port: str, unit: Unit | None, name: str) -> None:
         with self._lock:
-            lane = self._lanes.setdefault(port, _Lane())
+            lane = self._lane(port)
             if name == NAMES[0]:
                 lane.verdict, lane.begun_s = None, time.monotonic()
             lane.unit, lane.step, lane.note, lane.percent = _name(unit), name, "", 0
 
     def progress(self, port: str, percent: int) -> None:
         with self._lock:
-            self._lanes[port].percent = percent
+            self._lane(port).percent = percent
 
     def show(self, port: str, text: str) -> None:
         with self._lock:
-            self._lanes[port].note = printable(text)
+            self._lane(port).note = printable(text)
 
     def verdict(self, port: str, unit: Unit | None, verdict: Verdict, text: str) -> None:
         with self._lock:
-            lane = self._lanes[port]
+            lane = self._lane(port)
             lane.unit, lane.verdict, lane.note = _name(unit), verdict, printable(text)
             if verdict in (Verdict.FAIL, Verdict.WAIT):
                 lane.note += f"; what to do: {advice(unit)}"
             lane.took_s = time.monotonic() - lane.begun_s
             self.counts[verdict] += 1
 
+    def notice(self, text: str) -> None:
+        with self._lock:
+            self._notice = printable(text)
+
     def question(self, port: str, text: str) -> None:
         with self._lock:
             self._question = printable(f"{port}: {text}") if text else ""
+
+    def _lane(self, port: str) -> _Lane:
+        return self._lanes.setdefault(port, _Lane())
 
     def table(self) -> RenderableType:
         """The lanes as they are now."""
@@ -130,6 +142,7 @@ class TableView(View):
             for port, lane in self._lanes.items():
                 table.add_row(port, lane.unit, *_progress(lane), _time(lane), _what(lane))
             counts = "  ".join(f"{kind.value} {count}" for kind, count in self.counts.items())
+            counts += f"  {self._notice}" if self._notice else ""
             return Group(table, Text(counts), Text(self._question, style="bold yellow"))
 
 
