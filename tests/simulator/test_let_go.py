@@ -5,11 +5,12 @@ release for chips, a module may hold others, too, which would then be loaded a s
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import pytest
 
-from ks_simulator import chip_application, linked
+from ks_simulator import application, chip_application, linked, recovery
 from ks_simulator.modules import Modules
 
 LISTS = {"SELDOM", "_SELDOM", "PAGE"}
@@ -48,11 +49,25 @@ def wanted_from_outside(program: Modules, members: list[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("joined", [chip_application.JOINED, 0])
-def test_whatever_is_let_go_of_holds_nothing_that_is_wanted_again(joined: int) -> None:
-    trees = trees_of(chip_application.application_files())
+def recovery_sources() -> dict[str, bytes]:
+    entry = (application.firmware_folder() / recovery.CHIP_ENTRY).read_bytes()
+    return recovery.needed({**application.chip_sources(), application.ENTRY: entry}, "main.py")
+
+
+@pytest.mark.parametrize(
+    ("sources", "joined", "some"),
+    [
+        (chip_application.application_files, chip_application.JOINED, "chip_ports setup_page"),
+        (chip_application.application_files, 0, "console_words startup"),
+        (recovery_sources, chip_application.JOINED_IN_RECOVERY, "update trust_changes"),
+    ],
+)
+def test_whatever_is_let_go_of_holds_nothing_that_is_wanted_again(
+    sources: Callable[[], dict[str, bytes]], joined: int, some: str
+) -> None:
+    trees = trees_of(sources())
     names = let_go(trees)
-    assert {"startup", "chip_ports", "setup_page", "console_words"} <= names
+    assert set(some.split()) <= names
     program = Modules(trees, "main.py", joined)
     while program.dissolve_cycle():
         pass
