@@ -87,7 +87,7 @@ class Ed25519Crypto:
 
     def make_room(self):
         """Let go of the prepared key's table, until the next start."""
-        self.table = b""
+        self.table = bytearray()
         self.prepared = self.making = None
 
     def is_prepared(self, public):
