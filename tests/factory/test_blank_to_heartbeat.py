@@ -1,4 +1,7 @@
-"""Blank software chips become terminals that send heartbeats to the real server."""
+"""Blank software chips become terminals that send heartbeats to the real server.
+
+One at a desk: see test_the_page.py.
+"""
 
 import json
 import signal
@@ -9,10 +12,9 @@ import pytest
 
 from ks_tools.factory.store import Store
 
-from .station import Station, boards, script, until
+from .station import Station, boards, until
 
 pytestmark = pytest.mark.long
-D1 = "ks-260ac4000001"
 BOARDS = 8
 WHOLE = ("flashed", "done")
 
@@ -21,26 +23,6 @@ async def units(line: Station) -> list[dict[str, Any]]:
     status, said = await line.ks("factory", "status", "--batch", "batch", "--json")
     assert status == 0, said
     return list(json.loads(said)["units"])
-
-
-async def test_flash_sh_makes_a_terminal_and_renews_its_code(line: Station) -> None:
-    common = ("--image", "image", "--server", line.server.url, "--wifi", "Office")
-    with boards(line.folder) as (place,):
-        status, said = await line.run(script("flash.sh"), place.url, *common)
-        assert status == 0 and "PASS" in said, said
-        first = await line.heard_of(D1)
-
-        status, said = await line.run(script("flash.sh"), place.url, *common)
-        assert status == 0 and "it is done already" in said, said
-
-        status, said = await line.run(script("flash.sh"), place.url, *common, "--keep")
-        assert status == 0 and f"PASS {D1} has the new code" in said, said
-        again = await line.heard_of(D1, after=first["last_heartbeat"])
-        assert again["public_key"] == first["public_key"]
-
-        await line.new_batch()
-        status, said = await line.ks("factory", "run", "--batch", "batch", "--ports", place.url)
-        assert status == 1 and f"the board holds the identity of {D1}" in said, said
 
 
 async def test_eight_boards_side_by_side_become_terminals_whatever_happens(line: Station) -> None:

@@ -22,6 +22,7 @@ from .station import NETWORK, Station, boards, script, station, until
 
 pytestmark = pytest.mark.long
 PAGE = (ROOT / "docs" / "factory.md").read_text("utf-8")
+DESK = "ks-260ac4000001"
 SERVER = "http://192.168.1.10:8080"
 # What is not for this page to prove: `make test` has made the environment that it runs in.
 LEFT_OUT = ("make env", ". .venv/bin/activate")
@@ -70,7 +71,7 @@ class Reader:
     async def follow(self, command: str) -> None:
         words = shlex.split(command)
         if words[0] == "./flash.sh":
-            await self.expect_success(script("flash.sh"), *self.meant(words[1:], [self.desk]))
+            await self.flash(self.meant(words[1:], [self.desk]))
         elif words[:3] == ["ks", "factory", "run"] and "--watch" in words:
             await self.watch(self.meant(words[1:], self.bench))
         elif words[0] == "ks":
@@ -79,6 +80,15 @@ class Reader:
             )
         else:
             raise AssertionError(f"who runs {command!r}?")
+
+    async def flash(self, words: list[str]) -> None:
+        """Each time it heartbeats afterwards, and `--keep` alone leaves it its key."""
+        before = await self.line.api.device(DESK)
+        await self.expect_success(script("flash.sh"), *words)
+        after = await self.line.heard_of(DESK, before["last_heartbeat"] if before else "")
+        if before is not None:
+            is_kept = after["public_key"] == before["public_key"]
+            assert is_kept == ("--keep" in words)
 
     def meant(self, words: list[str], ports: list[str]) -> list[str]:
         text = "\0".join(words).replace(SERVER, self.line.server.url)
