@@ -147,7 +147,7 @@ class Disk:  # the little of the `fs` port that is used here, in the working fol
 
 def enter():
     """The slot to start, first in the module path from here on, "" for recovery; our version."""
-    os.chdir(sys.argv[1] if len(sys.argv) > 1 else ".")
+    len(sys.argv) > 1 and os.chdir(sys.argv[1])  # a chip: "data" is what is mounted
     if hasattr(sys, "dont_write_bytecode"):
         sys.dont_write_bytecode = True  # a slot holds what its manifest names
     slot = ""

@@ -19,7 +19,8 @@ from .wifi import RadioRng
 
 def make_ports(root, slot, stage0_version, crypto, memory):
     """`crypto` is ks_crypto.port.Ed25519Crypto, which is imported before all else."""
-    fs = HostFs(root)
+    # Relative to the root of `vfs`, "data" would be a folder there and not what is mounted.
+    fs = HostFs("/" if root == "." else root)
     vault = NvsVault()
     partition = HostPartition(slot, stage0_version)
     partition.images = images.find()

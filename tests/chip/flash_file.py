@@ -74,4 +74,19 @@ def write_flash(
     path.write_bytes(flash)
 
 
-__all__ = ["ENTRY", "board_named", "chip_application", "factory_files", "release_of", "write_flash"]
+def files_in(path: Path, board: Board, name: str) -> dict[str, bytes]:
+    """What is in a partition's LittleFS now, by path."""
+    part = board.partitions[name]
+    flash = path.read_bytes()
+    return vfs_image.read(flash[part.offset : part.offset + part.size])
+
+
+__all__ = [
+    "ENTRY",
+    "board_named",
+    "chip_application",
+    "factory_files",
+    "files_in",
+    "release_of",
+    "write_flash",
+]

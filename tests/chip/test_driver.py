@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ks_agent.effects import NO_MEMORY
+from tests.chip.flash_file import board_named, files_in
 from tests.chip.power import Chip
 from tests.chip.world import BLOCKING_CARD, REAL_HEAP, STALLING_CARD, ChipWorld, chip_world
 from tests.driver.certificates import AUTHORITY, GOOD, KEY
@@ -47,6 +48,7 @@ async def test_a_terminal_with_readers_lives_through_a_day(tmp_path: Path) -> No
         chip = await here.chip("dev_1", interpreter="i386", board="ks_clock")
         await chip.wait_for("heartbeat", PATIENCE_S)
         await punches_arrive(here, chip)
+        what_lasts_is_on_the_partition_for_it(here.folder / "dev_1.bin")
         await the_console_is_closed(chip)
         await an_update_is_taken(here, chip)
         await hangs_end_in_a_reset_with_the_reason(here, chip)
@@ -60,6 +62,13 @@ async def punches_arrive(here: ChipWorld, chip: Chip) -> None:
     assert found.detail["A2"] == "IN"
     await chip.told(lambda line: line.startswith("pwm 4 ") and line != "pwm 4 0", PATIENCE_S)
     await here.comes("SELECT e1 FROM punches", "12E456")
+
+
+def what_lasts_is_on_the_partition_for_it(flash: Path) -> None:
+    board = board_named("ks_clock")
+    folders = {path.partition("/")[0] for path in files_in(flash, board, "data")}
+    assert {"state", "journal"} <= folders
+    assert not [path for path in files_in(flash, board, "vfs") if path.startswith("data")]
 
 
 async def the_console_is_closed(chip: Chip) -> None:
