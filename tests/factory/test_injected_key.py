@@ -20,7 +20,7 @@ from ks_tools.image_build import ALLOW_INJECTION
 from ks_tools.image_folder import FACTS, part_of, read_folder
 from ks_tools.workspace import Workspace
 
-from .station import Station, boards
+from .station import NETWORK, Station, boards
 
 pytestmark = pytest.mark.long
 
@@ -92,3 +92,6 @@ async def test_an_injected_key_is_on_the_unit_and_in_no_file_and_no_line_of_the_
         said = "".join(capfd.readouterr())
         assert "KS-000001" in said
         assert not any(form.decode("latin-1") in said for form in forms)
+        (log,) = (line.folder / "batch" / "logs").iterdir()
+        for secret in (unit.setup_password, NETWORK[1], line.server.admin_token):
+            assert secret and secret not in said + log.read_text()
