@@ -235,9 +235,7 @@ def test_a_packed_file_is_never_unpacked_to_more_than_its_size() -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 1000))
-def test_any_bytes_unpack_to_the_size_that_was_said_or_not_at_all(
-    data: bytes, size: int
-) -> None:
+def test_any_bytes_unpack_to_the_size_that_was_said_or_not_at_all(data: bytes, size: int) -> None:
     with contextlib.suppress(Malformed):
         assert len(unpack(data, size, 10)) == size
 
