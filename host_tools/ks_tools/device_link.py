@@ -11,6 +11,7 @@ sent and answered is never logged, nor part of an error's text, since it may be 
 from __future__ import annotations
 
 import secrets
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -44,6 +45,9 @@ SETUP_S: Final = 150.0
 # A line of the terminal's is at most 400 bytes, and half of one waits safely in its 260.
 CA_PART: Final = 180
 FIRST_SEQ_MOST: Final = 900_000_000
+# How a cable that is pulled shows: SerialException is an OSError, what the terminal's driver says
+# to pyserial's flush is none.
+GONE: Final = (OSError, termios.error)
 
 
 class LinkError(ToolError):
@@ -144,14 +148,14 @@ class DeviceLink:
                 write_timeout=WRITE_TIMEOUT_S,
                 exclusive=None if "://" in self.port else True,
             )
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+        except (*GONE, ValueError) as error:
             raise LinkLost(f"{self.port} cannot be opened: {reason_of(error)}") from None
 
     def close(self) -> None:
         """May be called again."""
         port, self._serial = self._serial, None
         if port is not None:
-            with suppress(OSError):
+            with suppress(*GONE):
                 port.close()
 
     def hello(self, wait_s: float = BOOT_S) -> Told:
@@ -270,7 +274,7 @@ class DeviceLink:
             raise LinkLost(f"{self.port} is not open")
         try:
             self._await(None, seconds)
-        except OSError as error:
+        except GONE as error:
             raise LinkLost(f"{self.port} is gone: {reason_of(error)}") from None
 
     def _call(
@@ -290,7 +294,7 @@ class DeviceLink:
                 answer = self._await(str(self._seq), answer_s * self._patience)
                 if answer is not None:
                     return _checked(answer)
-        except OSError as error:
+        except GONE as error:
             raise LinkLost(f"{self.port} is gone: {reason_of(error)}") from None
         raise DeviceSilent(f"{self.port}: no answer to {op}")
 
