@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ks_chip import rack
 from ks_simulator import chip_application
 from ks_simulator.admin import eventually
 from ks_simulator.admin_punches import PunchApi
@@ -23,9 +24,7 @@ from tests.chip.power import Chip
 from tests.e2e.world import PATIENCE_S, World
 
 HEAP = "512k"  # as with PSRAM
-# Of which 145,920 bytes are free when boot.py begins. A chip without PSRAM has 145.1 KB with Wi-Fi
-# up; native code is outside its heap as well, and the fakes of its modules have taken theirs.
-REAL_HEAP = "183k"
+REAL_HEAP = rack.HEAPS["i386"]
 NETWORK = {"wifi_ssid": b"site", "wifi_password": b"secret 1"}
 # Cards by which a person at the reader makes the terminal hang: all of it, or the reader's task.
 BLOCKING_CARD, STALLING_CARD = 0xB10C, 0x57A1
