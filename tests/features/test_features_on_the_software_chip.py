@@ -28,6 +28,9 @@ class Chip:
     def event(self, text):
         self.told.append(text)
 
+    def bring(self, name, names):
+        names.update(__import__("chip_" + name).__dict__)
+
     def poll(self):
         pass
 
