@@ -8,6 +8,7 @@ Imports nothing of ours: slots may be damaged.
 
 import binascii
 import os
+import sys
 import time
 
 LABEL = "data"
@@ -27,17 +28,15 @@ BLOCK_COUNT, BLOCK_SIZE = 4, 5
 
 
 def start():
-    """Mount the data's partition; gives what ends this start, by the status of boot.py (`leave`).
+    """Mount the data's partition; gives what ends this start, by the status of boot.py (`leaving`).
 
     Raises ImportError where this is no chip. Where the partition cannot be mounted, it never comes
     back: after boot.py a chip would go on to its prompt.
     """
     import esp32  # type: ignore[import-not-found, unused-ignore]
-    import machine  # kept: there may be no room for it at the end
+    import machine
 
-    def leave_chip(status):
-        leave(status, machine.reset)
-
+    leave = leaving(machine.reset, time.sleep_ms)  # there may be no room for these at the end
     close_console()
     try:
         found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=LABEL)
@@ -46,8 +45,11 @@ def start():
         mount(found[0], PATH)
     except OSError as error:
         print("stage 0:", error)
-        leave_chip(NOTHING)
-    return leave_chip
+        leave(NOTHING)
+    this = sys.modules.pop("volumes", None)  # of boot.py; the application needs the room
+    if this is not None:
+        this.__dict__.clear()
+    return leave
 
 
 def close_console():
@@ -122,17 +124,24 @@ def has_superblock(block):
     return False
 
 
-def leave(status, reset):
-    """What a computer's caller does with the exit status of boot.py. `reset` never comes back.
+def leaving(reset, sleep_ms):
+    """What a computer's caller does with the exit status of boot.py: `leave(status)`, which never
+    comes back. A reset, since native code is not let go of otherwise.
 
-    A reset, since native code is not let go of otherwise.
+    It needs nothing of this module: `start` lets go of that.
     """
-    if status == DORMANT:
-        while True:
-            time.sleep_ms(NOTHING_PAUSE_MS)
-    if status == NOTHING:
-        print("stage 0: nothing can be started; again in an hour")
-        time.sleep_ms(NOTHING_PAUSE_MS)
-    elif status != RESTART:
-        time.sleep_ms(CRASH_PAUSE_MS)
-    reset()
+    dormant, restart, nothing = DORMANT, RESTART, NOTHING
+    crash_ms, nothing_ms = CRASH_PAUSE_MS, NOTHING_PAUSE_MS
+
+    def leave(status):
+        if status == dormant:
+            while True:
+                sleep_ms(nothing_ms)
+        if status == nothing:
+            print("stage 0: nothing can be started; again in an hour")
+            sleep_ms(nothing_ms)
+        elif status != restart:
+            sleep_ms(crash_ms)
+        reset()
+
+    return leave

@@ -102,8 +102,11 @@ class Boot:
     def ended(self, outcome):
         """What lived has come to its end: boot.py's last line."""
         self._is_begun = False
-        if self._do(lambda: volumes.leave(stage0.status(self._slot, outcome), self._reset)):
+        if self._do(lambda: self._leave(stage0.status(self._slot, outcome))):
             raise AssertionError("no reset")
+
+    def _leave(self, status):
+        volumes.leaving(self._reset, self._sleep)(status)
 
     def _do(self, deed):
         given = builtins.__import__
