@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .board_file import Board, Feature, Partition
-from .boards_chips import CHIPS, Chip
+from .boards_chips import CHIPS, FEATURES_HEAP_BYTES, HEAP_BYTES, Chip
 from .boards_lines import Place
 
 Problem = tuple[Place, str]
@@ -146,6 +146,7 @@ def problems(board: Board) -> list[Problem]:
         found += _feature_problems(("feature", number), feature, chip)
     found += _pin_problems(board, chip)
     found += _bus_problems(board)
+    found += _heap_problems(board)
     return found
 
 
@@ -268,6 +269,19 @@ def _bus_problems(board: Board) -> Iterator[Problem]:
                 place: Place = ("feature", number, "options", bus)
                 yield place, f"{bus} {value} of the {feature.kind} is the {used[bus, value]}'s"
             used.setdefault((bus, value), feature.kind)
+
+
+def _heap_problems(board: Board) -> Iterator[Problem]:
+    """What a chip without PSRAM has left beside the terminal."""
+    if board.psram or board.chip not in FEATURES_HEAP_BYTES:
+        return
+    left = FEATURES_HEAP_BYTES[board.chip]
+    for number, feature in enumerate(board.feature):
+        left -= HEAP_BYTES.get(feature.kind, 0)
+        if left < 0:
+            reason = f"the heap has no room for it without PSRAM: {-left} bytes are missing"
+            yield ("feature", number), f"{feature.kind}: {reason}"
+            return
 
 
 def _needs_output(feature: Feature, role: str) -> str:

@@ -116,3 +116,18 @@ CHIPS: Final = {
         ),
     )
 }
+
+# Of the heap, code and objects together, on a 32-bit interpreter: what each kind of feature takes,
+# which the features' own tests measure, and what a terminal with Wi-Fi leaves for all of them on a
+# stock image without PSRAM. Other chips than the ESP32 have more, nobody has measured how much.
+HEAP_BYTES: Final = {
+    "wiegand": 1900,
+    "rdm6300": 1600,
+    "mfrc522": 3500,
+    "keypad": 2200,
+    "button": 1000,
+    "led": 2500,
+    "buzzer": 2400,
+    "ssd1306": 3200,
+}
+FEATURES_HEAP_BYTES: Final = {"esp32": 4500}

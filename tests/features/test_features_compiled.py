@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ks_simulator.compiled import compiled
+from ks_tools.boards_chips import HEAP_BYTES
 from tools.micropython import ROOT
 
 FIRMWARE = ROOT / "firmware"
@@ -113,6 +114,7 @@ def test_a_feature_takes_little_memory(
     taken, _, faults = told[kind]
     assert faults == "{}"
     assert int(taken) <= MOST_BYTES
+    assert 0.8 * HEAP_BYTES[kind] <= int(taken) <= HEAP_BYTES[kind]  # by which boards are judged
     assert int(told["desk"][0]) <= DESK_BYTES
 
 

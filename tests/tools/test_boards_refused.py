@@ -11,7 +11,7 @@ import pytest
 from ks_agent import toon
 from ks_agent.store import MAX_RECORD_BYTES, trailer
 from ks_tools.board_file import BOARDS, BoardError, device_record, find_board, read_board
-from ks_tools.boards_chips import CHIPS
+from ks_tools.boards_chips import CHIPS, FEATURES_HEAP_BYTES
 from ks_tools.boards_lines import Lines
 from ks_tools.console import ToolError
 
@@ -44,6 +44,15 @@ options = { uart = 1 }
 """
 NVS, FACTORY, VFS, DATA, LED, ROWS, KEYS, RX, UART = 8, 9, 10, 11, 15, 19, 20, 24, 25
 OTA = 'ota_{0} = {{ type = "app", subtype = "ota_{0}", offset = {1}, size = {2} }}\n'
+
+
+LIMITS = dict(FEATURES_HEAP_BYTES)
+
+
+@pytest.fixture(autouse=True)
+def there_is_heap_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boards are about one mistake at a time here."""
+    monkeypatch.setitem(FEATURES_HEAP_BYTES, "esp32", 100_000)
 
 
 def problems(tmp_path: Path, text: str, name: str = "b") -> list[tuple[int, str]]:
@@ -198,6 +207,18 @@ def test_octal_psram_takes_the_pins_33_to_37_of_an_esp32s3(pin: int, tmp_path: P
     path = tmp_path / "b" / "board.toml"
     path.write_text(text.replace("octal", "quad"), encoding="utf-8")
     assert read_board(path).psram == "quad"
+
+
+def test_more_than_the_heap_has_room_for_without_psram_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FEATURES_HEAP_BYTES, "esp32", LIMITS["esp32"])
+    reason = "keypad: the heap has no room for it without PSRAM: 200 bytes are missing"
+    assert problems(tmp_path, GOOD) == [(17, reason)]
+    path = tmp_path / "b" / "board.toml"
+    text = 'psram = "quad"\n' + GOOD.replace("red = 16, green = 17", "red = 18, green = 19")
+    path.write_text(text, encoding="utf-8")
+    assert len(read_board(path).feature) == 3
 
 
 def test_a_chip_without_psram_takes_none(tmp_path: Path) -> None:
