@@ -17,7 +17,7 @@ from ks_simulator.provision import provision_folder
 from ks_simulator.server import ServerProcess, server_settings
 
 PACE = 60.0
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 LOADS = ("6.3", "x64")
 OLD, GOOD, BAD = "1.25.0", "1.26.0", "1.26.1"
 # What such an image does: it starts, and is gone before anybody can mark it valid.

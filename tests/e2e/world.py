@@ -31,7 +31,7 @@ from ks_simulator.punching import Answer
 from ks_simulator.server import ServerProcess, server_settings
 
 PACE = 8.0
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0  # a second attempt at an update may be needed
 # The last runs from its sources, without native code.
 INTERPRETERS = (
     "cpython", "micropython-amd64", "micropython-i386-small", "micropython-amd64-sources"
