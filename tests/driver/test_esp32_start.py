@@ -124,7 +124,6 @@ def test_a_chip_is_reset_at_the_end_of_a_life_after_a_pause_that_fits(
 
 def test_a_dormant_chip_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     chip(monkeypatch, ["partition"])
-    leave = volumes().start()
     pauses: list[int] = []
 
     def pause(ms: int) -> None:
@@ -133,5 +132,6 @@ def test_a_dormant_chip_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> No
             raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep_ms", pause)
+    leave = volumes().start()
     with pytest.raises(KeyboardInterrupt):
         leave(0)
