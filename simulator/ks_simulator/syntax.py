@@ -68,12 +68,7 @@ def walk(*roots: ast.AST) -> list[ast.AST]:
 def _walked(roots: tuple[ast.AST, ...]) -> list[ast.AST]:
     found = list(roots)
     for node in found:  # it grows meanwhile
-        for field in _FIELDS[type(node)]:
-            value = getattr(node, field, None)
-            if isinstance(value, list):
-                found += [part for part in value if isinstance(part, ast.AST)]
-            elif isinstance(value, ast.AST):
-                found.append(value)
+        found += children(node)
     return found
 
 
